@@ -1,0 +1,87 @@
+"""The application: global options, and the one place where errors become exits."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from haop import __version__
+from haop.cli import cluster, demo, drill, history, move, setup
+from haop.errors import HaopError
+
+EPILOG = """Exit codes:
+
+\b
+  0  fine
+  1  failed on the way
+  2  refused, nothing changed (usage, bad input)
+  3  degraded, difference found, objective missed
+  4  no primary or two; drill not run
+  5  inconclusive
+  130  interrupted
+
+\b
+Examples:
+  haop demo                 a real failover in a temporary folder, start to end
+  haop init shop && haop -C shop up
+  haop -C shop drill failover
+"""
+
+
+class Boundary(TyperGroup):
+    """Turns `HaopError` into a message and an exit code. Anything else is a bug and shows its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except HaopError as error:
+            # To the terminal's width and colours without rich: an error must show when nothing else works.
+            sys.stderr.write(f"error: {error.message}\n" + (f"hint:  {error.hint}\n" if error.hint else ""))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            sys.stderr.write("\ninterrupted\n")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Boundary,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and with them secrets
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
+    if wanted:
+        typer.echo(f"haop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Option("-C", metavar="DIR", help="Work in this folder.")] = Path(),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """High-Availability Operations for PostgreSQL.
+
+    From one database to a cluster that survives losing a node, and the proof of it.
+    """
+    ctx.obj = folder
+
+
+for group in (setup, cluster, move, history, demo):
+    group.register(app)
+app.add_typer(drill.app, name="drill")
+
+
+def main() -> None:
+    """The entry point of the command `haop`."""
+    app(prog_name="haop")

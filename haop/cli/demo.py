@@ -1,0 +1,66 @@
+"""demo: the whole story in a temporary folder."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    ctx: typer.Context,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster running, and say where it is.")] = False,
+) -> None:
+    """Watch a real primary die under load and its standby take over, in a temporary folder on free ports.
+
+    init, up, status, drill failover, events, down. Nothing is left.
+
+    \b
+    Examples:
+      haop demo --keep
+    """  # noqa: D301
+    from haop.cli import cluster, drill, history, setup
+    from haop.cli.console import OUT
+
+    def tell(command: str) -> None:
+        OUT.print(f"\n[bold]$ haop {command}[/bold]")
+
+    with _folder(keep=keep) as folder:
+        ctx.find_root().obj = folder
+        tell("init shop --durability sync")
+        setup.init(ctx, Path(), name="shop", durability="sync", database="shop")
+        try:
+            tell("up")
+            cluster.up(ctx)
+            tell("status")
+            cluster.status(ctx)
+            tell("drill failover --yes")
+            drill.failover(ctx, yes=True)
+            tell("events")
+            history.events(ctx)
+        finally:
+            if not keep:
+                tell("down --volumes --yes")
+                cluster.down(ctx, volumes=True, yes=True)
+    if keep:
+        OUT.print(f"\nthe cluster runs in {folder}; when you are done: haop -C {folder} down --volumes")
+
+
+@contextmanager
+def _folder(*, keep: bool) -> Iterator[Path]:
+    """A folder that the servers' user can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="haop-demo-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder)

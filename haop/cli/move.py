@@ -1,0 +1,88 @@
+"""failover, rejoin: move the primary by hand."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, opened
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(failover)
+    app.command()(rejoin)
+
+
+def failover(
+    ctx: typer.Context,
+    to: Annotated[str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The primary is gone: fence it, then promote the most advanced standby.
+
+    Refused while a primary answers. A node that is fenced does not start again until: haop rejoin NODE.
+
+    \b
+    Examples:
+      haop failover --dry-run
+      haop failover --to db2 --yes
+    """  # noqa: D301
+    from haop.cli.console import OUT, print_json
+    from haop.operations import failover as operation
+
+    cluster = opened(ctx)
+    plan = operation.plan(cluster, to)
+    told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
+    if not dry_run:
+        confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
+        plan = operation.execute(cluster, plan.node, _teller(show=not as_json))
+    if as_json:
+        print_json({"schema": "haop.failover/1", "fence": plan.fence, "promote": plan.node, "done": not dry_run})
+    elif dry_run:
+        OUT.print(f"would {told}")
+    else:
+        OUT.print(f"{plan.node} is primary; bring the others back: haop rejoin {' '.join(plan.fence)}".rstrip())
+
+
+def rejoin(
+    ctx: typer.Context,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A former primary, or a standby that cannot follow.")],
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a node a standby of the primary: it follows where it can, else what only it has written is rewound.
+
+    \b
+    Examples:
+      haop rejoin db1
+    """  # noqa: D301
+    from haop.cli.console import OUT, print_json
+    from haop.operations import rejoin as operation
+
+    cluster = opened(ctx)
+    plan = operation.plan(cluster, node)
+    decision = None
+    if not dry_run:
+        if "rewound" in plan:
+            confirm(f"{plan}. Go on?", assume=yes)
+        decision = operation.execute(cluster, node, _teller(show=not as_json))
+    if as_json:
+        print_json({"schema": "haop.rejoin/1", "node": node, "plan": plan, "decision": decision})
+    else:
+        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}")
+
+
+def _teller(*, show: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202 - engines.base.Note, not imported at start-up
+    from haop.cli.console import ERR
+
+    begun = time.monotonic()
+
+    def tell(event: str, node: str) -> None:
+        if show:
+            ERR.print(f"[dim]+{time.monotonic() - begun:.2f}[/dim] {node} {event}")
+
+    return tell

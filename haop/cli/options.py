@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from haop.errors import Refused
+
+if TYPE_CHECKING:
+    from haop.operations.cluster import Cluster
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
+
+
+def opened(ctx: typer.Context) -> "Cluster":
+    """The cluster of the project around the working folder."""
+    from haop import project
+    from haop.operations.cluster import Cluster
+
+    return Cluster.of(project.load(folder(ctx)))
+
+
+def folder(ctx: typer.Context) -> Path:
+    """The folder of the global option -C.
+
+    Raises:
+        Refused: there is no such folder.
+    """
+    path: Path = ctx.find_root().obj
+    if not path.is_dir():
+        raise Refused(f"there is no folder {path}")
+    return path
+
+
+def confirm(question: str, *, assume: bool) -> None:
+    """Ask before harm is done.
+
+    Raises:
+        Refused: the answer was no, or there is nobody to ask.
+    """
+    import sys
+
+    if assume:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"{question} There is no terminal to ask.", hint="--yes")
+    if not typer.confirm(question, err=True):
+        raise Refused("not confirmed")

@@ -1,0 +1,1 @@
+"""Drills: one rehearsed failure each, measured from where the clients stand."""

@@ -1,0 +1,169 @@
+"""The failover drill: the primary fails under load; what did the clients see?"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from haop.clock import SYSTEM_CLOCK
+from haop.drills.faults import Fault, injected
+from haop.drills.ledger import Ledger, Moment
+from haop.drills.measure import measure
+from haop.drills.observer import Observer
+from haop.drills.report import Report, compile_report
+from haop.drills.verdict import judge
+from haop.drills.workload import Workload
+from haop.engines.streaming import REJOIN_SECONDS
+from haop.errors import HaopError, NoPrimary
+from haop.model.health import Health, Severity
+from haop.model.status import Server
+from haop.operations import heal, status
+from haop.operations.audit import audited
+from haop.operations.cluster import Cluster
+from haop.operations.progress import Progress
+from haop.postgres import drilling, replication
+from haop.postgres.connection import connected
+from haop.waiting import wait_until
+
+WARM_UP_SECONDS = 1.0
+COOL_DOWN_SECONDS = 0.5
+_RECOVERY_SECONDS = 60.0
+
+
+class FailoverDrill:
+    """One run. `run()` reads as its table of contents."""
+
+    def __init__(self, cluster: Cluster, fault: Fault, progress: Progress) -> None:
+        self.cluster = cluster
+        self.fault = fault
+        self.progress = progress
+        self.ledger = Ledger()
+        self.began_at = SYSTEM_CLOCK.now()
+        self.id = f"{self.began_at:%Y%m%dT%H%M%S}-failover-{fault}"
+        self.promoted_at: float | None = None
+        self.redundant_at: float | None = None
+        self.new_primary: str | None = None
+
+    def run(self) -> Report:
+        """Break, recover, heal, read back, judge.
+
+        Raises:
+            NoPrimary: the cluster is not steady; nothing was done.
+        """
+        self.require_steady_state()
+        with audited(self.cluster.project, f"drill failover {self.fault}", node=self.old_primary) as outcome:
+            with self.ledger_table(), self.clients():
+                self.warm_up()
+                with injected(self.cluster, self.fault, self.old_primary, self.id) as self.fault_at:
+                    self.note(str(self.fault), self.old_primary, at=self.fault_at)
+                    self.recover()
+                self.restore_redundancy()
+            report = self.report()
+            outcome.detail = f"{report.verdict.word}; {report.told}"
+        return report
+
+    def require_steady_state(self) -> None:
+        """The gate: a drill on a cluster that is not healthy would measure something else."""
+        with self.progress.step("steady state"):
+            found = status.observe(self.cluster)
+        bad = [finding for finding in found.findings if finding.severity is not Severity.INFO]
+        if found.health is not Health.HEALTHY or not found.status.primary:
+            reason = bad[0].message if bad else str(found.health)
+            raise NoPrimary(f"the drill was not run: {reason}", hint=(bad[0].hint if bad else None) or "haop status")
+        self.old_primary = found.status.primary.name
+        self.server: Server = found.status.primary.server
+
+    @contextmanager
+    def ledger_table(self) -> Iterator[None]:
+        """A table for the clients, on every node before they start, dropped when all is restored."""
+        engine, runtime, spec = self.cluster.engine, self.cluster.runtime, self.cluster.project.spec
+        with self.progress.step("arrange: the clients' table, on every node"):
+            made = drilling.make_ledger(runtime.endpoint(self.old_primary), engine.admin, spec.database, spec.owner)
+            for node in spec.nodes:
+                if node.name != self.old_primary:
+                    with connected(runtime.endpoint(node.name), engine.admin) as link:
+                        wait_until(
+                            lambda link=link: replication.replayed(link, made),  # type: ignore[misc]
+                            deadline=30, waiting_for=f"{node.name} to replay {made}",
+                        )  # fmt: skip
+        try:
+            yield
+        except BaseException:
+            if heal.read(self.cluster.project) is None:  # nothing was broken yet
+                drilling.drop_ledger(runtime.endpoint(self.old_primary), engine.admin, spec.database)
+            raise
+        self.survivors = self.read_back()
+        if self.redundant_at is not None:
+            drilling.drop_ledger(runtime.endpoint(self.new_primary or self.old_primary), engine.admin, spec.database)
+            heal.clear(self.cluster.project)
+
+    @contextmanager
+    def clients(self) -> Iterator[None]:
+        """Clients and observer at work."""
+        nodes = {node.name: self.cluster.runtime.endpoint(node.name) for node in self.cluster.project.spec.nodes}
+        self.workload = Workload(self.ledger, nodes, self.cluster.engine.application, self.old_primary)
+        observer = Observer(self.ledger, nodes, self.cluster.engine.admin)
+        # A thread may otherwise keep the interpreter for 5 ms, which is as long as a client's pace.
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(0.0005)
+        try:
+            with self.workload.running(), observer.watching():
+                yield
+        finally:
+            sys.setswitchinterval(before)
+
+    def warm_up(self) -> None:
+        """Writes flow before anything breaks."""
+        with self.progress.step(f"clients write and read for {WARM_UP_SECONDS:g} s"):
+            self.await_writes("a first acknowledged write")
+            time.sleep(WARM_UP_SECONDS)
+
+    def recover(self) -> None:
+        """Fence and promote, then wait until clients write again."""
+        with self.progress.step(f"{self.fault} {self.old_primary}; fence it, promote another"):
+            self.new_primary = self.cluster.engine.failover(None, self.note).node
+            self.await_writes("writes to be acknowledged by the new primary", by_new_primary=True)
+        time.sleep(COOL_DOWN_SECONDS)
+
+    def restore_redundancy(self) -> None:
+        """The old primary becomes a standby. If that fails the measurement still stands, and says so."""
+        with self.progress.step(f"rejoin {self.old_primary}"):
+            if self.fault is Fault.PAUSE:
+                time.sleep(COOL_DOWN_SECONDS)  # let go on, an old primary that is not fenced would take writes now
+            try:
+                self.cluster.engine.rejoin(self.old_primary, self.note)
+                everybody = {node.name for node in self.cluster.project.spec.nodes} - {self.new_primary}
+                self.cluster.engine.await_streaming(frozenset(str(name) for name in everybody), REJOIN_SECONDS)
+            except HaopError as error:
+                self.note(f"does not rejoin: {error.message}", self.old_primary)
+                return
+        self.redundant_at = time.monotonic()
+        time.sleep(COOL_DOWN_SECONDS)
+
+    def read_back(self) -> frozenset[int]:
+        """The rows that the new primary has."""
+        with self.progress.step("read back what survived"):
+            endpoint = self.cluster.runtime.endpoint(self.new_primary or self.old_primary)
+            return drilling.read_ledger(endpoint, self.cluster.engine.admin, self.cluster.project.spec.database)
+
+    def report(self) -> Report:
+        """Measure, judge, write down."""
+        measured = measure(
+            self.ledger, self.survivors, fault_at=self.fault_at, promoted_at=self.promoted_at,
+            redundant_at=self.redundant_at, old_primary=self.old_primary,
+        )  # fmt: skip
+        return compile_report(self, measured, judge(measured, self.cluster.project.spec.objectives))
+
+    def await_writes(self, what: str, *, by_new_primary: bool = False) -> None:
+        """Wait until a write was acknowledged."""
+        wait_until(
+            lambda: self.workload.acknowledges(by_new_primary=by_new_primary), deadline=_RECOVERY_SECONDS,
+            waiting_for=what, pause=0.01, hint="haop status, then haop logs --level warning",
+        )  # fmt: skip
+
+    def note(self, event: str, node: str, *, at: float | None = None) -> None:
+        """Something happened to the cluster, now."""
+        moment = Moment(time.monotonic() if at is None else at, event, node)
+        if event == "promoted":
+            self.promoted_at = moment.at
+        self.ledger.moments.append(moment)

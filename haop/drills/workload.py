@@ -1,0 +1,119 @@
+"""The clients of a drill: they connect as an application does, and append what they saw to the ledger.
+
+Writers and readers use a multi-host connection string. One more writer stays on the old primary, whatever it becomes:
+it would notice if that took writes after another was promoted.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+
+from haop.drills.ledger import Ledger, Outcome, Read, Write
+from haop.model.endpoint import Endpoint
+from haop.postgres.connection import BoundedConnection, Login, open_connection, reason
+from haop.postgres.drilling import SCHEMA
+
+PACE_SECONDS = 0.005
+STATEMENT_SECONDS = 1.0
+WRITERS = 2
+PINNED = "stays on the old primary"
+
+# Answers that say the statement was not carried out: read only, not accepting connections, no such role or database.
+_REFUSALS = {"25006", "57P03", "28000", "28P01", "3D000", "53300"}
+
+
+class Workload:
+    """Clients at a pace of 5 ms each, for as long as `running()` is open."""
+
+    def __init__(self, ledger: Ledger, nodes: Mapping[str, Endpoint], login: Login, old_primary: str) -> None:
+        self._ledger = ledger
+        self._nodes = nodes
+        self._names = {endpoint.port: name for name, endpoint in nodes.items()}
+        self._login = login
+        self._old = old_primary
+        self._ids = itertools.count(1)
+        self._stop = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start the clients; end them, and wait for their end, with the context."""
+        clients = [lambda n=n: self._write(f"writer {n}", self._writer) for n in range(1, WRITERS + 1)]  # type: ignore[misc]
+        clients += [lambda: self._write(PINNED, self._pinned), self._read]
+        threads = [threading.Thread(target=client, daemon=True, name="drill client") for client in clients]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def acknowledges(self, *, by_new_primary: bool) -> bool:
+        """Whether a write was acknowledged, by any node or by another than the old primary."""
+        return any(
+            write.outcome is Outcome.ACKNOWLEDGED and not (by_new_primary and write.node == self._old)
+            for write in reversed(self._ledger.writes.copy())
+        )
+
+    def _writer(self) -> BoundedConnection:
+        order = (self._nodes[self._old], *(e for name, e in self._nodes.items() if name != self._old))
+        return self._open(order, target_session_attrs="read-write")
+
+    def _pinned(self) -> BoundedConnection:
+        return self._open((self._nodes[self._old],))
+
+    def _reader(self) -> BoundedConnection:
+        order = (*(e for name, e in self._nodes.items() if name != self._old), self._nodes[self._old])
+        return self._open(order, target_session_attrs="any")
+
+    def _open(self, order: tuple[Endpoint, ...], **parameters: str) -> BoundedConnection:
+        return open_connection(order, self._login, name="haop drill", answer_seconds=STATEMENT_SECONDS, **parameters)
+
+    def _write(self, client: str, connect: Callable[[], BoundedConnection]) -> None:
+        connection: BoundedConnection | None = None
+        for _ in self._beats():
+            number, begun, node = next(self._ids), time.monotonic(), None
+            outcome, error = Outcome.REFUSED, None
+            try:
+                connection = connection or connect()
+                node = self._names[connection.info.port]
+                outcome = Outcome.INDETERMINATE
+                connection.execute(f"INSERT INTO {SCHEMA}.writes VALUES (%s)", [number])
+                outcome = Outcome.ACKNOWLEDGED
+            except psycopg.Error as problem:
+                if problem.sqlstate in _REFUSALS:
+                    outcome = Outcome.REFUSED
+                error = reason(problem)
+                connection = _closed(connection)
+            self._ledger.writes.append(Write(number, begun, time.monotonic(), outcome, node, client, error))
+        _closed(connection)
+
+    def _read(self) -> None:
+        connection: BoundedConnection | None = None
+        for _ in self._beats():
+            begun, node, error = time.monotonic(), None, None
+            try:
+                connection = connection or self._reader()
+                node = self._names[connection.info.port]
+                connection.execute(f"SELECT id FROM {SCHEMA}.writes LIMIT 1").fetchone()
+            except psycopg.Error as problem:
+                error = reason(problem)
+                connection = _closed(connection)
+            self._ledger.reads.append(Read(begun, time.monotonic(), error is None, node, error))
+        _closed(connection)
+
+    def _beats(self) -> Iterator[None]:
+        """One at each multiple of the pace; a beat that was missed is not made up for."""
+        while not self._stop.is_set():
+            yield
+            self._stop.wait(PACE_SECONDS - time.monotonic() % PACE_SECONDS)
+
+
+def _closed(connection: BoundedConnection | None) -> None:
+    if connection is not None:
+        connection.close()

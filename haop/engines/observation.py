@@ -1,0 +1,44 @@
+"""Observing a cluster: every node at once, each within its own deadline."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from haop.clock import SYSTEM_CLOCK
+from haop.errors import ConnectionFailed
+from haop.model.service import ServiceState, State
+from haop.model.spec import ClusterSpec
+from haop.model.status import ClusterStatus, NodeStatus, Reachable, Unreachable
+from haop.postgres import observe
+from haop.postgres.connection import Login
+from haop.runtimes.base import Runtime
+
+
+def observe_cluster(spec: ClusterSpec, runtime: Runtime, login: Login) -> ClusterStatus:
+    """Ask the runtime and every server. A node that does not answer costs its own deadline once, never the sum."""
+    names = [node.name for node in spec.nodes]
+    with ThreadPoolExecutor(max_workers=len(names), thread_name_prefix="observe") as pool:
+        nodes = tuple(pool.map(lambda name: _node(name, runtime, login), names))
+    return ClusterStatus(nodes, SYSTEM_CLOCK.now())
+
+
+def _node(name: str, runtime: Runtime, login: Login) -> NodeStatus:
+    endpoint, service = runtime.endpoint(name), runtime.state(name)
+    if why_not := _silent(service):
+        return Unreachable(name=name, endpoint=endpoint, service=service, reason=why_not)
+    try:
+        server = observe.server(endpoint, login)
+    except ConnectionFailed as error:
+        return Unreachable(name=name, endpoint=endpoint, service=service, reason=error.message)
+    return Reachable(name=name, endpoint=endpoint, service=service, server=server)
+
+
+def _silent(service: ServiceState) -> str | None:
+    """Why it is no use to ask that server; None when it should answer."""
+    match service.state:
+        case State.ABSENT:
+            return "it has no data yet"
+        case State.PAUSED:
+            return "its processes are paused"
+        case State.STOPPED:
+            return "fenced" if service.fenced else "stopped"
+        case State.RUNNING:
+            return None

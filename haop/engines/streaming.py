@@ -1,0 +1,220 @@
+"""PostgreSQL's own streaming replication: one primary, physical standbys through slots."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from haop import certificates
+from haop.engines.base import Note, Promotion
+from haop.engines.candidate import candidate
+from haop.engines.observation import observe_cluster
+from haop.errors import HaopError, NoPrimary, Refused
+from haop.model.service import Service, State
+from haop.model.spec import ClusterSpec, Durability
+from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
+from haop.postgres import replication
+from haop.postgres.connection import Login, connected
+from haop.postgres.pointing import pointed_at
+from haop.project import Secrets
+from haop.runtimes.base import Runtime
+from haop.waiting import wait_until
+
+_STANDBY_SIGNAL = PurePosixPath("standby.signal")
+_PROMOTION_SECONDS = 60.0
+REJOIN_SECONDS = 300.0
+
+
+class StreamingEngine:
+    """Fences and promotes by itself: its runtime owns every process, so no quorum is needed."""
+
+    def __init__(self, spec: ClusterSpec, runtime: Runtime, secrets: Secrets, tls: Path) -> None:
+        self._spec = spec
+        self._runtime = runtime
+        self._secrets = secrets
+        self._tls = tls
+
+    @property
+    def admin(self) -> Login:
+        """The superuser that is kept for haop."""
+        ca = self._tls / "ca.crt"
+        return Login(user="postgres", password=self._secrets.postgres_password, ca=ca if ca.exists() else None)
+
+    @property
+    def application(self) -> Login:
+        """The owner of the application's database, as the application connects."""
+        admin = self.admin
+        return Login(
+            user=self._spec.owner, password=self._secrets.database_password, database=self._spec.database, ca=admin.ca
+        )
+
+    def services(self) -> Mapping[str, Service]:
+        """One service a node."""
+        if self._runtime.tls:
+            certificates.authority(self._tls, self._spec.name)
+        return {node.name: self._service(node.name, node.port) for node in self._spec.nodes}
+
+    def observe(self) -> ClusterStatus:
+        """Ask every node, all at once."""
+        return observe_cluster(self._spec, self._runtime, self.admin)
+
+    def was_primary(self, name: str) -> bool:
+        """Whether a node, running or not, has data that it would start as a primary with."""
+        state = self._runtime.state(name).state
+        return state is not State.ABSENT and self._runtime.read_data(name, _STANDBY_SIGNAL) is None
+
+    def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
+        """The most advanced standby; before it, every node that could come back as a primary is fenced."""
+        chosen = candidate(status, to)
+        unknown = (node.name for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced)
+        return Promotion(chosen, tuple(name for name in unknown if self.was_primary(name)))
+
+    def failover(self, to: str | None, note: Note) -> Promotion:
+        """Fence, promote, and let the other standbys follow."""
+        status = self.observe()
+        plan = self.plan_failover(status, to)
+        for name in plan.fence:
+            self._runtime.fence(name)
+            note("fenced", name)
+        with connected(self._runtime.endpoint(plan.node), self.admin) as primary:
+            replication.promote(primary)
+            wait_until(
+                lambda: not replication.in_recovery(primary), deadline=_PROMOTION_SECONDS, pause=0.002,
+                waiting_for=f"{plan.node} to end recovery", hint=f"haop logs --node {plan.node}",
+            )  # fmt: skip
+            note("promoted", plan.node)
+            replication.ensure_slots(primary, [n.slot for n in self._spec.nodes if n.name != plan.node])
+        for standby in status.standbys:
+            if standby.name != plan.node:
+                self.point(standby.name, plan.node)
+                note("follows", standby.name)
+        return plan
+
+    def point(self, standby: str, primary: str) -> None:
+        """Let a running standby follow another primary, through its slot there."""
+        with connected(self._runtime.endpoint(standby), self.admin) as connection:
+            conninfo = pointed_at(replication.upstream(connection), self._runtime.places()[primary])
+            replication.follow(connection, conninfo, self._spec.node(standby).slot)
+            replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
+
+    def rejoin(self, node: str, note: Note) -> None:
+        """Follow where that is possible, else rewind; the node script finds out which."""
+        status = self.observe()
+        primary = self._primary_for(status, node)
+        if status.streams(node):
+            return
+        if self._needs_rewind(status, node):
+            if status.node(node).service.state is not State.STOPPED:
+                self._take_down(status, node)
+            self._runtime.readmit(node)
+        elif status.node(node).service.state is State.PAUSED:
+            self._runtime.stop(node)
+        self._runtime.start(self.services()[node])
+        note("started", node)
+        self.await_streaming(frozenset({node}), REJOIN_SECONDS)
+        self._drop_slots_of_standby(node)
+        note(f"streams from {primary}", node)
+
+    def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
+        """Wait until these nodes stream, then set whose confirmation the primary waits for."""
+        status = wait_until(
+            lambda: self._all_stream(names), deadline=deadline, pause=0.02,
+            waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
+        )  # fmt: skip
+        if self._spec.durability is Durability.SYNC and status.primary:
+            streaming = [node.name for node in status.standbys if status.streams(node.name)]
+            with connected(status.primary.endpoint, self.admin) as connection:
+                replication.set_synchronous(connection, streaming)
+        return status
+
+    def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:
+        status = self.observe()
+        for name in names:
+            if self._runtime.state(name).state in {State.STOPPED, State.ABSENT}:
+                raise HaopError(f"{name} ended: {self.last_words(name)}", hint=f"haop logs --node {name}")
+        return status if all(status.streams(name) for name in names) else None
+
+    def plan_rejoin(self, status: ClusterStatus, node: str) -> str:
+        """What `rejoin` would do, in a sentence."""
+        primary = self._primary_for(status, node)
+        if status.streams(node):
+            return f"{node} streams from {primary} already; nothing to do"
+        if not self._needs_rewind(status, node):
+            return f"start {node}; it follows {primary}"
+        return f"{node} follows {primary}; what only {node} has written since {primary} was promoted is rewound"
+
+    def last_decision(self, name: str) -> str:
+        """What the node script decided when it last started a node."""
+        lines = self._runtime.logs([name], follow=False, since=None)
+        decisions = [line.message for line in lines if line.message.startswith("haop: ")]
+        return decisions[-1].removeprefix("haop: ") if decisions else "nothing"
+
+    def last_words(self, name: str) -> str:
+        """The gravest entry at the end of a node's log."""
+        lines = list(self._runtime.logs([name], follow=False, since=None))
+        grave = [line for line in lines if line.level in {"fatal", "panic", "error"}] or lines
+        return grave[-1].message.replace("haop: ", "", 1) if grave else "it said nothing"
+
+    def _primary_for(self, status: ClusterStatus, node: str) -> str:
+        """The node to follow; where two are primary, the one that is ahead."""
+        primaries = sorted(status.primaries, key=lambda p: (p.server.timeline, p.server.lsn))
+        if not primaries:
+            raise NoPrimary(f"no primary answers that {node} could follow", hint="haop status says why; haop failover")
+        if primaries[-1].name == node:
+            raise Refused(f"{node} is the primary; there is no other that is ahead of it")
+        return primaries[-1].name
+
+    def _needs_rewind(self, status: ClusterStatus, name: str) -> bool:
+        """Former primaries, and standbys that went down another timeline. A plain standby is never rewound: recovery
+        outside of standby mode would write a checkpoint of its own, and pg_rewind would not see that one.
+        """
+        node = status.node(name)
+        if node.service.state is State.ABSENT:
+            return False
+        if self.was_primary(name):
+            return True
+        return isinstance(node, Reachable) and status.diverged(node) is not None
+
+    def _take_down(self, status: ClusterStatus, name: str) -> None:
+        """A standby stops cleanly, as pg_rewind needs it; whatever else runs there is fenced."""
+        node = status.node(name)
+        if isinstance(node, Reachable) and node.server.role is Role.STANDBY:
+            self._runtime.stop(name)
+        else:
+            self._runtime.fence(name)
+
+    def _drop_slots_of_standby(self, name: str) -> None:
+        """A former primary's slots retain WAL that nobody fetches."""
+        with connected(self._runtime.endpoint(name), self.admin) as connection:
+            replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
+
+    def _service(self, name: str, port: int) -> Service:
+        own = self._secrets
+        accounts = {
+            own.monitor_user: own.monitor_password,
+            own.replication_user: own.replication_password,
+            own.rewind_user: own.rewind_password,
+        }
+        # One line for each account on each node; no wildcard, so that a password goes to no other server.
+        lines = [
+            f"{place.host}:{place.port}:*:{user}:{password}"
+            for place in self._runtime.places().values()
+            for user, password in accounts.items()
+        ]
+        secrets = {"passfile": "\n".join(lines) + "\n", "superuser_password": own.postgres_password + "\n"}
+        if self._runtime.tls:
+            certificate, key = certificates.issue(self._tls, name)
+            authority = (self._tls / "ca.crt").read_text(encoding="utf-8")
+            secrets |= {"ca.crt": authority, "server.crt": certificate, "server.key": key}
+        return Service(
+            name=name,
+            command=("sh", "node.sh"),
+            environment={
+                "HAOP_NODE": name,
+                "HAOP_LISTEN": self._runtime.places()[name].host,
+                "HAOP_PORT": str(port),
+                "HAOP_REPLICATION_USER": own.replication_user,
+                "HAOP_REWIND_USER": own.rewind_user,
+                "HAOP_MONITOR_USER": own.monitor_user,
+            },
+            secrets={PurePosixPath(path): text for path, text in secrets.items()},
+            port=port,
+        )

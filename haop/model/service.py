@@ -1,0 +1,48 @@
+"""Something a runtime can run, and what a runtime says about it. This is where engines and runtimes meet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Something a runtime can run, told without saying where.
+
+    Paths are relative: `command` to the rendered stack, secrets to the service's own folder of secrets.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]  # never a secret
+    secrets: Mapping[PurePosixPath, str]  # contents; they arrive as files with mode 0600
+    port: int
+
+
+class State(StrEnum):
+    """What the runtime knows of a service without asking the server in it."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    ABSENT = "absent"  # it has no data yet
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """The state of one service, and whether its fence marker is set."""
+
+    state: State
+    fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogLine:
+    """One entry of a node's log; continuation lines belong to the entry that they continue."""
+
+    at: datetime
+    node: str
+    level: str
+    message: str

@@ -1,0 +1,175 @@
+"""The cluster as it is observed. A node that does not answer is a value, not an exception."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from haop.model.endpoint import Endpoint
+from haop.model.lsn import Lsn
+from haop.model.service import ServiceState
+
+
+class Role(StrEnum):
+    """What a server itself says it is."""
+
+    PRIMARY = "primary"
+    STANDBY = "standby"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """A row of `pg_stat_replication` on the node that sends."""
+
+    application_name: str
+    state: str
+    sync_state: str
+    flush_lsn: Lsn | None
+    replay_lsn: Lsn | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A physical row of `pg_replication_slots`."""
+
+    slot_name: str
+    active: bool
+    wal_status: str | None
+    retained_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """Where a timeline ended: a line of the timeline's history file."""
+
+    timeline: int
+    at: Lsn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What a PostgreSQL server said about itself, at one moment."""
+
+    role: Role
+    timeline: int
+    lsn: Lsn  # a primary: written; a standby: replayed
+    received_lsn: Lsn | None  # of a standby: the furthest it could be promoted to
+    lag_seconds: float | None  # of a standby; 0 where everything received is replayed
+    receiver: str | None  # state of the WAL receiver, where one runs
+    primary_since: datetime | None
+    synchronous_standby_names: str
+    version_num: int
+    system_identifier: str
+    checksums: bool
+    tls: bool
+    started_at: datetime
+    senders: tuple[Sender, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    forks: tuple[Fork, ...] = ()
+
+    @property
+    def reach(self) -> Lsn:
+        """The last position that this server has: nothing before it would be lost with the others."""
+        return max(self.lsn, self.received_lsn or self.lsn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reachable:
+    """A node whose server answered."""
+
+    name: str
+    endpoint: Endpoint
+    service: ServiceState
+    server: Server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """A node whose server did not answer, and why."""
+
+    name: str
+    endpoint: Endpoint
+    service: ServiceState
+    reason: str
+
+
+NodeStatus: TypeAlias = Reachable | Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """All nodes as they were seen at one moment, in the order of `haop.toml`."""
+
+    nodes: tuple[NodeStatus, ...]
+    at: datetime
+
+    def node(self, name: str) -> NodeStatus:
+        """The node of that name (every node of the specification is here)."""
+        return next(node for node in self.nodes if node.name == name)
+
+    @property
+    def reachable(self) -> Iterator[Reachable]:
+        """The nodes that answered."""
+        return (node for node in self.nodes if isinstance(node, Reachable))
+
+    @property
+    def primaries(self) -> tuple[Reachable, ...]:
+        """The nodes that accept writes; more than one is a split brain."""
+        return tuple(node for node in self.reachable if node.server.role is Role.PRIMARY)
+
+    @property
+    def standbys(self) -> tuple[Reachable, ...]:
+        """The nodes that follow."""
+        return tuple(node for node in self.reachable if node.server.role is Role.STANDBY)
+
+    @property
+    def primary(self) -> Reachable | None:
+        """The one primary; None where there is none, or more than one."""
+        return self.primaries[0] if len(self.primaries) == 1 else None
+
+    def sender(self, name: str) -> Sender | None:
+        """How the primary sees the stream to that node; None where there is no such stream."""
+        if not self.primary:
+            return None
+        return next((s for s in self.primary.server.senders if s.application_name == name), None)
+
+    def slot(self, slot_name: str) -> Slot | None:
+        """That slot on the primary."""
+        if not self.primary:
+            return None
+        return next((s for s in self.primary.server.slots if s.slot_name == slot_name), None)
+
+    def streams(self, name: str) -> bool:
+        """Whether that standby receives from the primary: both ends say so, on one timeline."""
+        node, sender = self.node(name), self.sender(name)
+        return (
+            isinstance(node, Reachable)
+            and self.primary is not None
+            and node.server.role is Role.STANDBY
+            and node.server.receiver == "streaming"
+            and node.server.timeline == self.primary.server.timeline
+            and sender is not None
+            and sender.state == "streaming"
+        )
+
+    def lag_bytes(self, node: Reachable) -> int | None:
+        """WAL that the primary has written and that standby has not replayed, in bytes."""
+        if self.primary is None or node.server.role is Role.PRIMARY:
+            return None
+        return max(0, self.primary.server.lsn - node.server.lsn)
+
+    def diverged(self, node: Reachable) -> str | None:
+        """Why that standby cannot follow the primary: they went down different timelines; None where they did not."""
+        if not self.primary or node is self.primary or self.streams(node.name):
+            return None
+        primary = self.primary.server
+        if node.server.timeline > primary.timeline:
+            return f"it is on timeline {node.server.timeline}, {self.primary.name} on {primary.timeline}"
+        fork = next((fork for fork in primary.forks if fork.timeline == node.server.timeline), None)
+        if fork is None or node.server.reach <= fork.at:
+            return None
+        return (
+            f"it has {node.server.reach - fork.at} bytes of timeline {fork.timeline} beyond {fork.at}, where "
+            f"{self.primary.name}'s timeline {primary.timeline} began"
+        )

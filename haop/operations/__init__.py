@@ -1,0 +1,1 @@
+"""What an operator does: one use case a file, one public function each."""

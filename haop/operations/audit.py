@@ -1,0 +1,41 @@
+"""The audit line of an operation, whatever its outcome."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from haop.clock import SYSTEM_CLOCK, Clock
+from haop.errors import HaopError, Refused
+from haop.project import Project
+
+
+class Outcome:
+    """What an operation adds to its audit line."""
+
+    word = "done"
+    detail: str | None = None
+
+
+@contextmanager
+def audited(
+    project: Project, action: str, *, node: str | None = None, clock: Clock = SYSTEM_CLOCK
+) -> Iterator[Outcome]:
+    """Record the action with its outcome and duration. What was refused changed nothing and is not recorded."""
+    begun, outcome = clock.monotonic(), Outcome()
+    try:
+        yield outcome
+    except Refused:
+        outcome.word = ""
+        raise
+    except HaopError as error:
+        outcome.word, outcome.detail = "failed", error.message
+        raise
+    except BaseException as error:
+        outcome.word = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        outcome.detail = type(error).__name__
+        raise
+    finally:
+        if outcome.word:
+            project.record(
+                action, outcome.word, at=clock.now(), node=node,
+                duration_seconds=clock.monotonic() - begun, detail=outcome.detail,
+            )  # fmt: skip

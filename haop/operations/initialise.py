@@ -1,0 +1,122 @@
+"""`haop init`: a project folder from the templates. Never overwrites."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from haop import rendering
+from haop.clock import SYSTEM_CLOCK
+from haop.errors import Refused
+from haop.model.spec import ClusterSpec, Durability, LocalSpec, NodeSpec
+from haop.operations import render
+from haop.operations.cluster import Cluster
+from haop.postgres.binaries import installations
+from haop.project import CONFIG, Project, load
+from haop.runtimes.processes import port_holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the operator asked for; None: haop chooses."""
+
+    name: str | None = None
+    nodes: int = 2
+    postgres: int | None = None
+    runtime: str = "local"
+    engine: str = "streaming"
+    durability: str = "async"
+    database: str = "app"
+    first_port: int | None = None
+    bindir: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """The project, and whether this call made it."""
+
+    project: Project
+    made: bool
+
+
+def initialise(folder: Path, wishes: Wishes) -> Initialised:
+    """Write the files of a new project into `folder`.
+
+    Raises:
+        Refused: the folder cannot be written, holds files that would be overwritten, or a wish cannot be met.
+    """
+    folder = folder.resolve()
+    if (folder / CONFIG).exists():
+        return Initialised(load(folder), made=False)
+    spec = specification(folder, wishes)
+    files = rendering.project(spec)
+    if taken := [name for name in (*files, "stack") if (folder / name).exists() and name != ".gitignore"]:
+        hint = "move it away, or choose another folder; haop overwrites nothing"
+        raise Refused(f"{folder} has a {taken[0]} already, but no {CONFIG}", hint=hint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_new(folder, files)
+    except OSError as error:
+        raise Refused(f"cannot write to {folder}: {error.strerror}", hint="choose a folder that is yours") from error
+    project = load(folder)
+    project.record("init", "done", at=SYSTEM_CLOCK.now(), detail=f"PostgreSQL {spec.postgres}, {len(spec.nodes)} nodes")
+    render.write(project, Cluster.of(project).stack())
+    return Initialised(project, made=True)
+
+
+def specification(folder: Path, wishes: Wishes) -> ClusterSpec:
+    """What was wished for, completed: names, the newest PostgreSQL that is here, ports that are free.
+
+    Raises:
+        Refused: that PostgreSQL is not here.
+    """
+    here = sorted({found.major for found in installations(wishes.bindir)}, reverse=True)
+    if not here:
+        hint = "Debian: apt-get install postgresql; or pip install 'haop[local]'; or --pg-bindir"
+        raise Refused("no PostgreSQL on this machine", hint=hint)
+    major = wishes.postgres or here[0]
+    if major not in here:
+        raise Refused(
+            f"PostgreSQL {major} is not on this machine; here: {', '.join(map(str, here))}",
+            hint=f"--postgres {here[0]}, or install it, or --pg-bindir",
+        )
+    first = wishes.first_port or _free_ports(wishes.nodes)
+    return ClusterSpec(
+        name=wishes.name or _name_from(folder),
+        postgres=major,
+        nodes=tuple(NodeSpec(f"db{i + 1}", first + i) for i in range(wishes.nodes)),
+        runtime=wishes.runtime,
+        engine=wishes.engine,
+        durability=Durability(wishes.durability),
+        database=wishes.database,
+        owner=wishes.database,
+        parameters={},
+        local=LocalSpec(bindir=wishes.bindir),
+    )
+
+
+def _write_new(folder: Path, files: dict[str, str]) -> None:
+    """haop.toml comes last: a folder without it is no project, so that an interrupted init can be seen."""
+    for name in sorted(files, key=lambda name: name == CONFIG):
+        if name == ".gitignore" and (folder / name).exists():
+            continue
+        mode = 0o600 if name == ".env" else 0o644
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(files[name])
+
+
+def _name_from(folder: Path) -> str:
+    """A cluster's name from the folder's: what is not allowed in it becomes a hyphen."""
+    letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name.lower()).strip("-")
+    return letters[:31] if letters and letters[0].isalpha() else "cluster"
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many free ports in a row, from 5432 on."""
+    first = 5432
+    while first + count <= 65535:
+        taken = [port for port in range(first, first + count) if port_holder(port)]
+        if not taken:
+            return first
+        first = taken[-1] + 1
+    raise Refused("no free ports", hint="--first-port")

@@ -1,0 +1,23 @@
+"""`haop rejoin NODE`: make a former primary, or a standby that cannot follow, a standby of the primary."""
+
+from haop.engines.base import Note
+from haop.operations.audit import audited
+from haop.operations.cluster import Cluster
+
+
+def plan(cluster: Cluster, node: str) -> str:
+    """What would be done, in a sentence; changes nothing.
+
+    Raises:
+        Refused: there is no such node, or it is the primary that the others follow.
+        NoPrimary: there is nothing to follow.
+    """
+    return cluster.engine.plan_rejoin(cluster.engine.observe(), cluster.require_node(node))
+
+
+def execute(cluster: Cluster, node: str, note: Note) -> str:
+    """Do it; returns what the node script decided."""
+    with audited(cluster.project, "rejoin", node=node) as outcome:
+        cluster.engine.rejoin(node, note)
+        outcome.detail = cluster.engine.last_decision(node)
+    return outcome.detail

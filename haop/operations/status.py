@@ -1,0 +1,36 @@
+"""`haop status`: what the cluster is, and what is wrong with it."""
+
+from dataclasses import dataclass
+
+from haop.model.health import Finding, Health, Severity, assess, health
+from haop.model.status import ClusterStatus
+from haop.operations import heal
+from haop.operations.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A cluster as observed, and the judgement."""
+
+    status: ClusterStatus
+    findings: tuple[Finding, ...]
+    health: Health
+
+
+def observe(cluster: Cluster) -> Assessment:
+    """Ask all nodes at once and judge what they say."""
+    return judged(cluster, cluster.engine.observe())
+
+
+def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
+    """Judge a status that was observed already."""
+    findings = assess(cluster.project.spec, status)
+    if fault := heal.read(cluster.project):
+        findings += (
+            Finding(
+                code="open-fault", severity=Severity.WARNING, node=fault.node,
+                message=f"a drill was interrupted: it had begun to {fault.fault} {fault.node} at {fault.at}",
+                hint="bring everything back: haop up",
+            ),
+        )  # fmt: skip
+    return Assessment(status, findings, health(status, findings))

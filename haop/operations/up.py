@@ -1,0 +1,190 @@
+"""`haop up`: from whatever is there to a cluster whose replication is verified."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from haop.clock import SYSTEM_CLOCK
+from haop.engines.streaming import REJOIN_SECONDS
+from haop.errors import HaopError, NoPrimary
+from haop.model.service import Service, ServiceState, State
+from haop.model.status import ClusterStatus
+from haop.operations import heal, render, status
+from haop.operations.audit import audited
+from haop.operations.cluster import Cluster
+from haop.operations.progress import Progress
+from haop.postgres import drilling, replication, roles
+from haop.postgres.connection import connected
+from haop.waiting import wait_until
+
+_START_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which nodes are touched, and how; the rest are left alone."""
+
+    resume: tuple[str, ...]
+    primary: str | None  # started first
+    standbys: tuple[str, ...]  # started, or cloned where they are empty
+    rejoin: tuple[str, ...]  # fenced
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything runs."""
+        return not (self.resume or self.primary or self.standbys or self.rejoin)
+
+
+def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Plan:
+    """Decide from what the runtime knows. Pure.
+
+    Args:
+        states: of every node, in the order of `haop.toml`.
+        primaries: nodes whose data is a primary's.
+
+    Raises:
+        NoPrimary: there is data, but no node's is an unfenced primary's.
+    """
+    down = [name for name, state in states.items() if state.state in {State.STOPPED, State.ABSENT}]
+    fenced = [name for name in down if states[name].fenced]
+    able = [name for name in primaries if not states[name].fenced]
+    if all(state.state is State.ABSENT for state in states.values()):
+        able = [next(iter(states))]
+    elif not able:
+        hint = "haop failover promotes the most advanced standby; start it first if it is stopped"
+        raise NoPrimary("every node that was primary is fenced, and none was promoted", hint=hint)
+    first = [name for name in down if name in able]
+    return Plan(
+        resume=tuple(name for name, state in states.items() if state.state is State.PAUSED),
+        primary=first[0] if first else None,
+        standbys=tuple(name for name in down if name not in fenced and name not in first[:1]),
+        rejoin=tuple(fenced),
+    )
+
+
+def up(cluster: Cluster, progress: Progress) -> status.Assessment:
+    """Start, clone and rejoin what is not running, and verify that every standby replays.
+
+    Raises:
+        Refused: something is in the way; nothing was started.
+        NoPrimary: no node may start as the primary, or two did.
+        DeadlineExceeded: a step took too long; run it again, it goes on from there.
+    """
+    services = cluster.engine.services()
+    render.write(cluster.project, cluster.stack())
+    cluster.runtime.check(tuple(services.values()))
+    states = {name: cluster.runtime.state(name) for name in services}
+    plan = plan_up(states, frozenset(name for name in services if cluster.engine.was_primary(name)))
+    with audited(cluster.project, "up") as outcome:
+        outcome.detail = _told(plan)
+        return _Up(cluster, services, progress).run(plan)
+
+
+def _told(plan: Plan) -> str:
+    parts = {"resumed": plan.resume, "started": (plan.primary,) if plan.primary else (), "and": plan.standbys,
+             "rejoined": plan.rejoin}  # fmt: skip
+    return " ".join(f"{word} {', '.join(names)}" for word, names in parts.items() if names) or "everything ran already"
+
+
+class _Up:
+    def __init__(self, cluster: Cluster, services: Mapping[str, Service], progress: Progress) -> None:
+        self.cluster = cluster
+        self.services = services
+        self.progress = progress
+
+    def run(self, plan: Plan) -> status.Assessment:
+        for name in plan.resume:
+            with self.progress.step(f"let {name} go on"):
+                self.cluster.runtime.resume(name)
+        if plan.primary:
+            self.start_primary(plan.primary)
+        self.require_one_primary()
+        with self.progress.step("roles, database, slots"):
+            self.converge()
+        self.start_standbys(plan.standbys)
+        for name in plan.rejoin:
+            with self.progress.step(f"rejoin {name}"):
+                self.cluster.engine.rejoin(name, _nothing)
+        return self.verify()
+
+    def start_primary(self, name: str) -> None:
+        how = "start" if self.cluster.runtime.state(name).state is State.STOPPED else "initialise and start"
+        with self.progress.step(f"{how} {name}"):
+            self.cluster.runtime.start(self.services[name])
+            wait_until(
+                lambda: self._accepts_writes(name), deadline=_START_SECONDS, pause=0.02,
+                waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
+            )  # fmt: skip
+
+    def start_standbys(self, names: tuple[str, ...]) -> None:
+        if not names:
+            return
+        empty = [name for name in names if self.cluster.runtime.state(name).state is State.ABSENT]
+        with self.progress.step(f"{'clone' if empty else 'start'} {', '.join(names)}, wait for streaming"):
+            for name in names:
+                self.cluster.runtime.start(self.services[name])
+            self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
+
+    def converge(self) -> None:
+        """What a running primary must have: roles, the database, a slot for each standby, no left-over of a drill."""
+        own, spec = self.cluster.secrets, self.cluster.project.spec
+        primary = self._primary()
+        with connected(self.cluster.runtime.endpoint(primary), self.cluster.engine.admin, answer_seconds=60) as link:
+            wanted = {
+                "owner": (spec.owner, own.database_password),
+                "replication": (own.replication_user, own.replication_password),
+                "rewind": (own.rewind_user, own.rewind_password),
+                "monitor": (own.monitor_user, own.monitor_password),
+            }
+            roles.ensure_roles(link, wanted)
+            roles.ensure_database(link, spec.database, spec.owner, own.monitor_user)
+            replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != primary])
+
+    def verify(self) -> status.Assessment:
+        everybody = frozenset(self.services) - {self._primary()}
+        with self.progress.step("verify: a token written on the primary is replayed by every standby"):
+            observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
+            self.see_token_replayed(observed)
+        if heal.read(self.cluster.project):
+            with self.progress.step("clean up after the interrupted drill"):
+                self.drop_ledger()
+                heal.clear(self.cluster.project)
+        return status.observe(self.cluster)
+
+    def see_token_replayed(self, observed: ClusterStatus) -> None:
+        assert observed.primary
+        admin = self.cluster.engine.admin
+        with connected(observed.primary.endpoint, admin, answer_seconds=10) as link:
+            token = replication.write_token(link, f"haop up {SYSTEM_CLOCK.now().isoformat()}")
+        for standby in observed.standbys:
+            with connected(standby.endpoint, admin) as link:
+                wait_until(
+                    lambda link=link: replication.replayed(link, token),  # type: ignore[misc]
+                    deadline=60, pause=0.005, waiting_for=f"{standby.name} to replay {token}",
+                    hint="a long query on the standby may hold replay back",
+                )  # fmt: skip
+
+    def drop_ledger(self) -> None:
+        login, primary = self.cluster.engine.admin, self._primary()
+        drilling.drop_ledger(self.cluster.runtime.endpoint(primary), login, self.cluster.project.spec.database)
+
+    def require_one_primary(self) -> None:
+        primaries = self.cluster.engine.observe().primaries
+        if len(primaries) != 1:
+            names = " and ".join(node.name for node in primaries) or "none"
+            raise NoPrimary(f"expected one primary, found {names}", hint="haop status says what to do")
+
+    def _primary(self) -> str:
+        primary = self.cluster.engine.observe().primary
+        if not primary:
+            raise NoPrimary("the primary went away", hint="haop status")
+        return primary.name
+
+    def _accepts_writes(self, name: str) -> bool:
+        state = self.cluster.runtime.state(name).state
+        if state in {State.STOPPED, State.ABSENT}:
+            raise HaopError(f"{name} ended: {self.cluster.engine.last_words(name)}", hint=f"haop logs --node {name}")
+        return any(node.name == name for node in self.cluster.engine.observe().primaries)
+
+
+def _nothing(event: str, node: str) -> None:
+    """The events of a rejoin are steps of `up` already."""

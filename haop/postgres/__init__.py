@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, questions, and the statements that change replication. The one home of psycopg."""

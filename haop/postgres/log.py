@@ -1,0 +1,43 @@
+"""PostgreSQL's log, in the shape that the rendered `log_line_prefix` gives it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from haop.model.service import LogLine
+
+# The levels of "haop logs --level", from the least to the most urgent (PostgreSQL's manual, table "Message Severity").
+LEVELS = ("debug", "info", "notice", "warning", "error", "log", "fatal", "panic")
+
+_LINE = re.compile(
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (?P<who>.*?)"
+    r"(?P<level>DEBUG\d?|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT|QUERY): +(?P<text>.*)"
+)
+_BELONGS_TO_THE_LAST = {"DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY"}
+
+
+def parse(lines: Iterable[str], node: str) -> Iterator[LogLine]:
+    r"""Entries of a node's log; lines that belong to an entry are joined to its message by newlines.
+
+    What comes before the first entry (output of a program that has no prefix) takes the time of the next entry, or of
+    the epoch when there is none.
+
+    >>> text = ["2026-11-24 08:00:00.123 UTC [7] LOG:  ready", "2026-11-24 08:00:01.000 UTC [7] DETAIL:  really"]
+    >>> [(line.level, line.message) for line in parse(text, "db1")]
+    [('log', 'ready\nDETAIL: really')]
+    """
+    entry: LogLine | None = None
+    for raw in lines:
+        line = raw.rstrip("\n")
+        match = _LINE.fullmatch(line)
+        if match and match["level"] not in _BELONGS_TO_THE_LAST:
+            if entry:
+                yield entry
+            at = datetime.strptime(match["at"], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+            entry = LogLine(at, node, match["level"].rstrip("12345").lower(), match["who"] + match["text"])
+        elif line:
+            more = f"{match['level']}: {match['text']}" if match else line
+            entry = entry or LogLine(datetime.fromtimestamp(0, UTC), node, "log", "")
+            entry = LogLine(entry.at, node, entry.level, f"{entry.message}\n{more}".lstrip("\n"))
+    if entry:
+        yield entry

@@ -1,0 +1,64 @@
+"""What a server says about itself."""
+
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from haop.model.endpoint import Endpoint
+from haop.model.lsn import Lsn
+from haop.model.status import Fork, Role, Sender, Server, Slot
+from haop.postgres.connection import ANSWER_SECONDS, BoundedConnection, Login, connected
+from haop.postgres.queries import query
+
+
+def server(endpoint: Endpoint, login: Login, *, answer_seconds: float = ANSWER_SECONDS) -> Server:
+    """Ask a server for its role, timeline, positions, senders and slots, over one short connection.
+
+    Raises:
+        ConnectionFailed: it did not answer.
+    """
+    with connected(endpoint, login, answer_seconds=answer_seconds) as connection:
+        return ask(connection)
+
+
+def ask(connection: BoundedConnection) -> Server:
+    """The same over a connection that is open. Raises what the driver raises."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query("node")).fetchone()
+        assert row is not None
+        senders = tuple(_sender(r) for r in cursor.execute(query("senders")))
+        slots = tuple(Slot(**r) for r in cursor.execute(query("slots")))
+    return Server(
+        role=Role(row.pop("role")),
+        lsn=Lsn.parse(row.pop("lsn") or "0/0"),
+        received_lsn=_lsn(row.pop("received_lsn")),
+        forks=forks(row.pop("history") or ""),
+        senders=senders,
+        slots=slots,
+        **row,
+    )
+
+
+def forks(history: str) -> tuple[Fork, ...]:
+    r"""Where each earlier timeline ended, from the text of a history file (`pg_wal/0000000N.history`).
+
+    >>> forks("1\t0/3000148\tno recovery target specified\n")
+    (Fork(timeline=1, at=Lsn(position=50331976)),)
+    """
+    rows = (line.split() for line in history.splitlines() if line.strip() and not line.startswith("#"))
+    return tuple(Fork(timeline=int(row[0]), at=Lsn.parse(row[1])) for row in rows)
+
+
+def _sender(row: dict[str, Any]) -> Sender:
+    return Sender(**{**row, "flush_lsn": _lsn(row["flush_lsn"]), "replay_lsn": _lsn(row["replay_lsn"])})
+
+
+def _lsn(text: str | None) -> Lsn | None:
+    return Lsn.parse(text) if text else None
+
+
+def role(connection: BoundedConnection) -> tuple[Role, int]:
+    """Only the role and the timeline: for who asks often. A standby's timeline is that of its receiver, else 0."""
+    row = connection.execute(query("role")).fetchone()
+    assert row is not None
+    return Role(row[0]), int(row[1])

@@ -1,0 +1,83 @@
+"""The statements that change replication. Each takes an open connection of a superuser and is safe to repeat."""
+
+from collections.abc import Collection, Sequence
+
+from psycopg import sql
+
+from haop.model.lsn import Lsn
+from haop.postgres.connection import BoundedConnection
+
+
+def promote(connection: BoundedConnection) -> None:
+    """Ask a standby to end recovery; returns at once.
+
+    `pg_promote(wait => true)` looks every 100 ms (xlogfuncs.c, "WAITS_PER_SECOND"); who asks can look more often.
+    """
+    connection.execute("SELECT pg_promote(wait => false)")
+
+
+def in_recovery(connection: BoundedConnection) -> bool:
+    """Whether the server is still a standby."""
+    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    return bool(row and row[0])
+
+
+def ensure_slots(connection: BoundedConnection, names: Collection[str]) -> None:
+    """Make the physical slots that are missing, each retaining WAL from now on."""
+    connection.execute(
+        "SELECT pg_create_physical_replication_slot(name, immediately_reserve => true) FROM unnest(%s::text[]) AS name "
+        "WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)",
+        [list(names)],
+    )
+
+
+def drop_slots(connection: BoundedConnection, names: Collection[str]) -> None:
+    """Drop those of the slots that are here and unused: a standby that keeps slots keeps WAL for ever."""
+    connection.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = ANY(%s) AND NOT active",
+        [list(names)],
+    )
+
+
+def set_synchronous(connection: BoundedConnection, names: Sequence[str]) -> None:
+    """Let a commit wait for any one of these standbys; for none of them when there are none."""
+    wanted = f"ANY 1 ({', '.join(_quoted(name) for name in sorted(names))})" if names else ""
+    current = connection.execute("SHOW synchronous_standby_names").fetchone()
+    if current and current[0] == wanted:
+        return
+    connection.execute(sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(sql.Literal(wanted)))
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def follow(connection: BoundedConnection, upstream: str, slot: str) -> None:
+    """Point a running standby at another primary; PostgreSQL 13 and newer do it without a restart."""
+    connection.execute(sql.SQL("ALTER SYSTEM SET primary_conninfo = {}").format(sql.Literal(upstream)))
+    connection.execute(sql.SQL("ALTER SYSTEM SET primary_slot_name = {}").format(sql.Literal(slot)))
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def upstream(connection: BoundedConnection) -> str:
+    """The connection string with which a standby follows; its password is in a file that it names."""
+    row = connection.execute("SHOW primary_conninfo").fetchone()
+    return str(row[0]) if row else ""
+
+
+def write_token(connection: BoundedConnection, token: str) -> Lsn:
+    """Put a token into the WAL, wait until it is flushed, and return a position after it.
+
+    A message of logical decoding is a WAL record that changes no table and that every standby replays.
+    """
+    connection.execute("SELECT pg_logical_emit_message(true, 'haop', %s)", [token])
+    row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+    assert row is not None
+    return Lsn.parse(row[0])
+
+
+def replayed(connection: BoundedConnection, lsn: Lsn) -> bool:
+    """Whether a standby has replayed everything up to that position."""
+    row = connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [str(lsn)]).fetchone()
+    return bool(row and row[0])
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

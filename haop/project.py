@@ -1,0 +1,176 @@
+"""The project folder: finds it, reads `haop.toml` and `.env`, keeps the audit trail. Writes only below `.haop/`."""
+
+import getpass
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from haop.errors import BadConfiguration, Refused
+from haop.model.spec import ClusterSpec, SpecError, nearest
+
+CONFIG, ENV, STATE, STACK = "haop.toml", ".env", ".haop", "stack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What `.env` holds. Names of roles are no secret; passwords never show in a repr."""
+
+    replication_user: str
+    rewind_user: str
+    monitor_user: str
+    postgres_password: str = field(repr=False)
+    database_password: str = field(repr=False)
+    replication_password: str = field(repr=False)
+    rewind_password: str = field(repr=False)
+    monitor_password: str = field(repr=False)
+
+    @classmethod
+    def from_environment(cls, values: Mapping[str, str | None], source: Path) -> Self:
+        """Take each field from the key of its name in capitals.
+
+        Raises:
+            BadConfiguration: a key is missing or empty.
+        """
+        keys = [f.name.upper() for f in fields(cls)]
+        for key in keys:
+            if not values.get(key):
+                hint = f"add {key}=... to {source}{nearest(key, [k for k in values if k not in keys])}"
+                raise BadConfiguration(f"{source}: {key} is missing or empty", hint=hint)
+            if any(c in str(values[key]) for c in "\n\\:"):
+                raise BadConfiguration(
+                    f"{source}: {key} has a line break, a backslash or a colon",
+                    hint="PostgreSQL's password files cannot hold these; choose a value without them",
+                )
+        return cls(**{f.name: str(values[f.name.upper()]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the audit trail: who ran what, when, how it ended, how long it took."""
+
+    at: datetime
+    actor: str
+    action: str
+    outcome: str
+    node: str | None = None
+    duration_seconds: float | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project folder, read and validated."""
+
+    root: Path
+    spec: ClusterSpec
+
+    @property
+    def state(self) -> Path:
+        """The folder of haop's own state: audit trail, drills, logs, local data."""
+        return self.root / STATE
+
+    @property
+    def stack(self) -> Path:
+        """The folder of the rendered files."""
+        return self.root / STACK
+
+    def secrets(self) -> Secrets:
+        """Read `.env`.
+
+        Raises:
+            BadConfiguration: it is missing, readable by others, or lacks a key.
+        """
+        import dotenv  # noqa: PLC0415 - only commands that talk to servers pay for it
+
+        path = self.root / ENV
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            hint = "restore it from your backup: the passwords in it are those of the running cluster"
+            raise BadConfiguration(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
+        if mode & 0o077:
+            raise BadConfiguration(f"{path}: readable by others (mode {mode & 0o777:o})", hint=f"chmod 600 {path}")
+        try:
+            values = dotenv.dotenv_values(path, interpolate=False)
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfiguration(f"{path}: cannot be read ({error})") from error
+        return Secrets.from_environment(values, path)
+
+    def record(
+        self,
+        action: str,
+        outcome: str,
+        *,
+        at: datetime,
+        node: str | None = None,
+        duration_seconds: float | None = None,
+        detail: str | None = None,
+    ) -> Event:
+        """Append to the audit trail."""
+        event = Event(
+            at=at, actor=actor(), action=action, outcome=outcome, node=node,
+            duration_seconds=None if duration_seconds is None else round(duration_seconds, 3), detail=detail,
+        )  # fmt: skip
+        line = json.dumps({**asdict(event), "at": event.at.isoformat(timespec="milliseconds")}) + "\n"
+        self.state.mkdir(mode=0o755, exist_ok=True)
+        with (self.state / "events.jsonl").open("a", encoding="utf-8") as trail:
+            trail.write(line)
+        return event
+
+    def events(self) -> Iterator[Event]:
+        """The audit trail, oldest first; a line that a crash cut short is passed over."""
+        trail = self.state / "events.jsonl"
+        if not trail.exists():
+            return
+        for line in trail.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                values: dict[str, Any] = json.loads(line)
+                yield Event(**{**values, "at": datetime.fromisoformat(values["at"])})
+            except (ValueError, TypeError, KeyError):
+                continue
+
+
+def actor() -> str:
+    """Who runs haop: the login behind sudo, else the user."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def find(start: Path) -> Path:
+    """The project folder that `start` lies in: the nearest one upwards that holds a `haop.toml`.
+
+    Raises:
+        Refused: there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise Refused(f"no {CONFIG} in {start} or above it", hint="go to the project's folder, or make one: haop init shop")
+
+
+def load(start: Path) -> Project:
+    """Find the project around `start` and read its `haop.toml`.
+
+    Raises:
+        BadConfiguration: the file is not TOML, or a key in it cannot be used.
+    """
+    root = find(start)
+    path = root / CONFIG
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfiguration(f"{path} is not TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"{path} cannot be read: {error}") from error
+    try:
+        return Project(root, ClusterSpec.from_toml(document))
+    except SpecError as error:
+        raise BadConfiguration(f"{path}: {error}", hint=f"each key is explained in {CONFIG} itself") from error

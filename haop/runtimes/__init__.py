@@ -1,0 +1,1 @@
+"""Runtimes run services. They have never heard of replication."""

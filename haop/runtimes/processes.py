@@ -1,0 +1,116 @@
+"""A node's processes on this machine: found, judged alive or not, signalled. The one home of psutil.
+
+A process is told apart by its id *and* its start time, so that a signal never reaches a stranger that got the id
+later: psutil checks that at every signal it sends.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from haop.errors import HaopError
+from haop.process import reap
+
+
+def remember(record: Path, pid: int) -> None:
+    """Write down which process runs a node."""
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        record.unlink(missing_ok=True)
+        return
+    record.write_text(json.dumps({"pid": pid, "started": started}), encoding="utf-8")
+
+
+def find(record: Path, data: Path) -> psutil.Process | None:
+    """The process that runs a node: the one written down, else the postmaster that holds the data directory."""
+    with suppress(OSError, ValueError, KeyError, psutil.Error):
+        noted = json.loads(record.read_text(encoding="utf-8"))
+        process = psutil.Process(noted["pid"])
+        if process.create_time() == noted["started"] and alive(process):
+            return process
+    with suppress(OSError, ValueError, IndexError, psutil.Error):
+        process = psutil.Process(int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
+        if str(data) in process.cmdline() and alive(process):
+            return process
+    return None
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it can still do anything. A killed child that nobody has collected answers signal 0, but is dead."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return process.is_running()
+    except psutil.NoSuchProcess:
+        return False
+    reap(process.pid)
+    return False
+
+
+def paused(process: psutil.Process) -> bool:
+    """Whether it is stopped by a signal."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    return False
+
+
+def kill(process: psutil.Process) -> None:
+    """End a process and all its children with SIGKILL. It is stopped first, so that it cannot fork in between."""
+    with suppress(psutil.NoSuchProcess):
+        process.suspend()
+        family = [process, *process.children(recursive=True)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        await_end(family)
+
+
+def await_end(processes: Iterable[psutil.Process], seconds: float = 10.0) -> None:
+    """Wait until none of them is alive.
+
+    Raises:
+        HaopError: one of them still is; SIGKILL does not end a process that waits for a disk.
+    """
+    end = time.monotonic() + seconds
+    waiting = list(processes)
+    while waiting := [process for process in waiting if alive(process)]:
+        if time.monotonic() > end:
+            raise HaopError(f"process {waiting[0].pid} does not end", hint="a disk or network file system may hang")
+        time.sleep(0.001)
+
+
+def stray(data: Path) -> list[psutil.Process]:
+    """Server processes that still work in a data directory: PostgreSQL's have it as their working directory."""
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):
+            if process.info["name"].startswith("postgres") and Path(process.cwd()) == data and alive(process):
+                found.append(process)
+    return found
+
+
+def port_holder(port: int) -> str | None:
+    """Who listens on a TCP port of this machine; None where nobody does."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            return "the system (ports below 1024 need root)"
+        except OSError:
+            return _listener(port)
+    return None
+
+
+def _listener(port: int) -> str:
+    with suppress(psutil.Error):
+        for held in psutil.net_connections("tcp"):
+            if held.status == psutil.CONN_LISTEN and held.laddr.port == port and held.pid:
+                process = psutil.Process(held.pid)
+                return f"process {held.pid} ({' '.join(process.cmdline()[:3]) or process.name()})"
+    return "another user's process"
