@@ -28,7 +28,7 @@ def ensure_roles(connection: BoundedConnection, roles: Mapping[str, tuple[str, s
 
 def ensure_database(connection: BoundedConnection, name: str, owner: str, monitor: str) -> None:
     """Make the application's database unless it is there; only its owner and the monitor may connect."""
-    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
         return
     database = sql.Identifier(name)
     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner)))

@@ -95,6 +95,7 @@ class LocalRuntime:
         if self.state(service.name).state in {State.RUNNING, State.PAUSED}:
             return
         home = self._prepare(service)
+        self._clear_lock(service.name)
         environment = {
             **service.environment,
             "PGDATA": str(self._data(service.name)),
@@ -220,6 +221,15 @@ class LocalRuntime:
         log_file.touch(mode=0o600)
         self._own(log_file)
         return home
+
+    def _clear_lock(self, name: str) -> None:
+        """Remove the lock file of a server that is dead for certain.
+
+        PostgreSQL judges by signal 0, which a killed server answers for as long as nobody collects its exit status:
+        below a process 1 that does not, that is for ever. Children that outlived it are waited for.
+        """
+        processes.await_end(processes.stray(self._data(name)))
+        (self._data(name) / "postmaster.pid").unlink(missing_ok=True)
 
     def _check_settings(self) -> None:
         """Let PostgreSQL itself read the rendered settings, and pass on what it rejects."""
