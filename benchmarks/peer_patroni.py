@@ -32,9 +32,7 @@ class PatroniPeer(NamedTuple):
 
 
 @contextmanager
-def patroni_cluster(
-    bindir: Path, workdir: Path, nodes: int = 2, *, cache: Path | None = None
-) -> Iterator[PatroniPeer]:
+def patroni_cluster(bindir: Path, workdir: Path, nodes: int = 2, *, cache: Path | None = None) -> Iterator[PatroniPeer]:
     """Run etcd and `nodes` Patroni nodes on loopback; inside, db1 leads and all others are streaming.
 
     `bindir` has PostgreSQL's programs; `cache` (or else `workdir`) is for `patroni_venv`. Started by root, it

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from haop.errors import CommandFailed
 
@@ -96,7 +97,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", **(extra or {})}
 
 
-def _identity(run_as: RunAs | None) -> dict[str, object]:
+def _identity(run_as: RunAs | None) -> dict[str, Any]:
     if run_as is None or not run_as.switches:
         return {"umask": 0o077}
     return {"user": run_as.uid, "group": run_as.gid, "extra_groups": [], "umask": 0o077}

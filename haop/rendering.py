@@ -61,5 +61,5 @@ def _environment() -> Environment:
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - shell, TOML and PostgreSQL's configuration, no HTML; values are validated
+        autoescape=False,  # noqa: S701 - shell, TOML, PostgreSQL's settings; no HTML
     )

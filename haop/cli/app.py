@@ -56,7 +56,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"haop {__version__}")
         raise typer.Exit
@@ -66,7 +66,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
 def root(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Option("-C", metavar="DIR", help="Work in this folder.")] = Path(),
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints and exits
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:

@@ -27,7 +27,7 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     \b
     Examples:
       haop up
-    """  # noqa: D301
+    """
     from haop.cli.console import OUT, Steps
     from haop.operations.up import up as operation
 
@@ -39,7 +39,8 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in spec.nodes)
         OUT.print("connect (the password is DATABASE_PASSWORD in .env):", style="dim")
         OUT.print(
-            f"  postgresql://{spec.owner}@{hosts}/{spec.database}?target_session_attrs=read-write", soft_wrap=True
+            f"  postgresql://{spec.owner}@{hosts}/{spec.database}?target_session_attrs=read-write",
+            soft_wrap=True,
         )
 
 
@@ -54,7 +55,7 @@ def down(
     Examples:
       haop down
       haop down --volumes --yes
-    """  # noqa: D301
+    """
     from haop.cli.console import ERR, OUT, Steps
     from haop.operations.down import down as operation
 
@@ -89,7 +90,7 @@ def status(
     Examples:
       haop status --watch
       haop status --json | jq .primary
-    """  # noqa: D301
+    """
     from haop.cli import console, tables
     from haop.operations.status import observe
 

@@ -23,7 +23,7 @@ ERR = Console(stderr=True, highlight=False)
 
 def print_json(document: Any) -> None:
     """A document, and nothing else, on standard output."""
-    print(json.dumps(document, indent=2, default=str))  # noqa: T201 - this is the output
+    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
 
 
 class Steps:
@@ -40,10 +40,13 @@ class Steps:
     @contextmanager
     def _live(self, title: str) -> Iterator[None]:
         begun, spinner = self._monotonic(), Spinner("dots", text=title)
-        with Live(
-            spinner, console=self._console, transient=True, refresh_per_second=12, get_renderable=lambda: self._tick(
-                spinner, title, self._monotonic() - begun)
-        ):  # fmt: skip
+
+        def tick() -> Spinner:
+            seconds = self._monotonic() - begun
+            spinner.update(text=Text.assemble(title, (f"  {seconds:.1f} s", "dim") if seconds > 1 else ""))
+            return spinner
+
+        with Live(console=self._console, transient=True, refresh_per_second=12, get_renderable=tick):
             try:
                 yield
             except BaseException:
@@ -61,17 +64,14 @@ class Steps:
             raise
         self._console.print(self._ended("ok", "green", title, begun))
 
-    def _tick(self, spinner: Spinner, title: str, seconds: float) -> Spinner:
-        spinner.update(text=Text.assemble(title, (f"  {seconds:.1f} s", "dim") if seconds > 1 else ""))
-        return spinner
-
     def _ended(self, mark: str, style: str, title: str, begun: float) -> Text:
         return Text.assemble((mark, style), f" {title}  ", (f"{self._monotonic() - begun:.2f} s", "dim"))
 
 
 def print_line(document: Any) -> None:
     """One JSON document in one line, at once: somebody may follow."""
-    print(json.dumps(document, default=str), flush=True)  # noqa: T201 - this is the output
+    sys.stdout.write(json.dumps(document, default=str) + "\n")
+    sys.stdout.flush()
 
 
 def print_log(line: LogLine, colour: str) -> None:

@@ -26,7 +26,7 @@ def demo(
     \b
     Examples:
       haop demo --keep
-    """  # noqa: D301
+    """
     from haop.cli import cluster, drill, history, setup
     from haop.cli.console import OUT
 

@@ -44,7 +44,7 @@ def failover(
     Examples:
       haop drill failover
       haop drill failover --fault pause --yes --json
-    """  # noqa: D301
+    """
     from haop.cli.console import Steps
     from haop.drills.drill import FailoverDrill
     from haop.drills.faults import Fault

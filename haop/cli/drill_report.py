@@ -41,10 +41,16 @@ def _figures(done: Report) -> Table:
     table.add_column("Measured")
     table.add_column("Figure", justify="right")
     table.add_column("Objective", justify="right")
-    table.add_row("writes failed for", seconds(measured.write_recovery_seconds), f"{goals['write_recovery_seconds']:g} s")
+    table.add_row(
+        "writes failed for",
+        seconds(measured.write_recovery_seconds),
+        f"{goals['write_recovery_seconds']:g} s",
+    )
     table.add_row("reads failed for", seconds(measured.read_recovery_seconds), f"{goals['read_recovery_seconds']:g} s")
     table.add_row(
-        "acknowledged writes lost", f"{len(measured.lost)} of {measured.acknowledged_writes:,}", str(goals["lost_writes"])
+        "acknowledged writes lost",
+        f"{len(measured.lost)} of {measured.acknowledged_writes:,}",
+        str(goals["lost_writes"]),
     )
     table.add_row("longest gap between writes", seconds(measured.longest_write_gap_seconds), "")
     table.add_row("redundancy back after", seconds(measured.redundancy_seconds), "")

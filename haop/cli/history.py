@@ -20,7 +20,8 @@ def logs(
     node: Annotated[list[str] | None, typer.Option(metavar="NODE", help="Only this one; repeatable.")] = None,
     since: Annotated[str | None, typer.Option(metavar="10m", help="Only what is younger: 30s, 10m, 2h.")] = None,
     level: Annotated[
-        Literal["info", "notice", "warning", "error", "fatal", "panic"] | None, typer.Option(help="At least this grave.")
+        Literal["info", "notice", "warning", "error", "fatal", "panic"] | None,
+        typer.Option(help="At least this grave."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,7 +31,7 @@ def logs(
     Examples:
       haop logs --since 10m --level warning
       haop logs -f --node db1
-    """  # noqa: D301
+    """
     from datetime import UTC, datetime, timedelta
 
     from haop.cli import console
@@ -54,7 +55,7 @@ def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
     Examples:
       haop events
       haop events --json | jq 'select(.outcome != "done")'
-    """  # noqa: D301
+    """
     from dataclasses import asdict
 
     from haop import project
@@ -67,7 +68,9 @@ def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
         else:
             when = event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
             console.OUT.print(f"[dim]{when}[/dim] ", end="")
-            console.OUT.print(sentence(event), markup=False, soft_wrap=True, style="" if event.outcome == "done" else "red")
+            console.OUT.print(
+                sentence(event), markup=False, soft_wrap=True, style="" if event.outcome == "done" else "red"
+            )
 
 
 def _duration(text: str) -> float:

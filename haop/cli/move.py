@@ -1,11 +1,14 @@
 """failover, rejoin: move the primary by hand."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, opened
+
+if TYPE_CHECKING:
+    from haop.engines.base import Note
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def failover(
     ctx: typer.Context,
-    to: Annotated[str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")
+    ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -29,7 +34,7 @@ def failover(
     Examples:
       haop failover --dry-run
       haop failover --to db2 --yes
-    """  # noqa: D301
+    """
     from haop.cli.console import OUT, print_json
     from haop.operations import failover as operation
 
@@ -59,7 +64,7 @@ def rejoin(
     \b
     Examples:
       haop rejoin db1
-    """  # noqa: D301
+    """
     from haop.cli.console import OUT, print_json
     from haop.operations import rejoin as operation
 
@@ -76,7 +81,7 @@ def rejoin(
         OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}")
 
 
-def _teller(*, show: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202 - engines.base.Note, not imported at start-up
+def _teller(*, show: bool) -> "Note":
     from haop.cli.console import ERR
 
     begun = time.monotonic()

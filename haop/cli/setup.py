@@ -29,7 +29,8 @@ def init(
     ] = "async",
     database: Annotated[str, typer.Option(help="The application's database, and the role that owns it.")] = "app",
     first_port: Annotated[
-        int | None, typer.Option(min=1024, max=65500, help="Port of the first node; default: free ones from 5432 on.")
+        int | None,
+        typer.Option(min=1024, max=65500, help="Port of the first node; default: free ones from 5432 on."),
     ] = None,
     pg_bindir: Annotated[
         Path | None, typer.Option(help="Where PostgreSQL's programs are (or HAOP_PG_BINDIR); default: found.")
@@ -41,7 +42,7 @@ def init(
     Examples:
       haop init shop
       haop init shop --nodes 3 --durability sync --first-port 6000
-    """  # noqa: D301 - \b keeps typer from filling the examples
+    """
     from haop.cli.console import OUT
     from haop.operations.initialise import Wishes, initialise
 
@@ -69,7 +70,7 @@ def render(
     \b
     Examples:
       haop render --check
-    """  # noqa: D301
+    """
     from haop.cli.console import OUT, print_json
     from haop.operations.render import compare, write
 

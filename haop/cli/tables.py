@@ -17,7 +17,17 @@ from haop.operations.status import Assessment
 
 STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 HEALTH_STYLES = {Health.HEALTHY: "bold green", Health.DEGRADED: "bold yellow"}
-NODE_COLOURS = ("cyan", "magenta", "green", "blue", "yellow", "bright_red", "bright_cyan", "bright_magenta", "white")
+NODE_COLOURS = (
+    "cyan",
+    "magenta",
+    "green",
+    "blue",
+    "yellow",
+    "bright_red",
+    "bright_cyan",
+    "bright_magenta",
+    "white",
+)
 
 
 def status(spec: ClusterSpec, assessment: Assessment) -> RenderableType:
@@ -89,7 +99,15 @@ def _row(spec: ClusterSpec, assessment: Assessment, node: NodeStatus) -> tuple[T
     sync = sender.sync_state if sender else "–"
     style = "green" if state in {"running", "streaming"} else "red"
     role = Text(str(server.role), "bold" if server.role is Role.PRIMARY else "")
-    return role, Text(state, style), str(server.timeline), str(server.lsn), lag, sync, _slot(spec, assessment, node)
+    return (
+        role,
+        Text(state, style),
+        str(server.timeline),
+        str(server.lsn),
+        lag,
+        sync,
+        _slot(spec, assessment, node),
+    )
 
 
 def _state(assessment: Assessment, node: NodeStatus) -> str:

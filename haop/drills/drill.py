@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from haop.clock import SYSTEM_CLOCK
 from haop.drills.faults import Fault, injected
@@ -16,7 +17,6 @@ from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
 from haop.model.health import Health, Severity
-from haop.model.status import Server
 from haop.operations import heal, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
@@ -24,6 +24,9 @@ from haop.operations.progress import Progress
 from haop.postgres import drilling, replication
 from haop.postgres.connection import connected
 from haop.waiting import wait_until
+
+if TYPE_CHECKING:
+    from haop.model.status import Server
 
 WARM_UP_SECONDS = 1.0
 COOL_DOWN_SECONDS = 0.5

@@ -26,7 +26,11 @@ def injected(cluster: Cluster, fault: Fault, node: str, drill: str) -> Iterator[
     """
     at = SYSTEM_CLOCK.now().isoformat(timespec="milliseconds")
     heal.write(cluster.project, heal.OpenFault(fault=str(fault), node=node, at=at, drill=drill))
-    act = {Fault.KILL: cluster.runtime.kill, Fault.STOP: cluster.runtime.stop, Fault.PAUSE: cluster.runtime.pause}
+    act = {
+        Fault.KILL: cluster.runtime.kill,
+        Fault.STOP: cluster.runtime.stop,
+        Fault.PAUSE: cluster.runtime.pause,
+    }
     begun = time.monotonic()
     try:
         act[fault](node)

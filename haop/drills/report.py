@@ -1,11 +1,10 @@
 """A drill's report: one value, stored as JSON, shown by the command line."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from haop import __version__
 from haop.drills.ledger import Ledger, Moment
@@ -14,6 +13,9 @@ from haop.drills.verdict import Verdict
 from haop.model.health import version
 from haop.model.status import Server
 from haop.operations.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCHEMA = "haop.drill.failover/1"
 BUCKETS = 60

@@ -52,7 +52,9 @@ def _missed(measured: Measurement, objectives: Objectives) -> list[str]:
     if write is None:
         reasons.append("no write that lasted was acknowledged by a new primary")
     elif write > objectives.write_recovery_seconds:
-        reasons.append(f"writes came back after {write:.2f} s; the objective is {objectives.write_recovery_seconds:g} s")
+        reasons.append(
+            f"writes came back after {write:.2f} s; the objective is {objectives.write_recovery_seconds:g} s"
+        )
     if read is not None and read > objectives.read_recovery_seconds:
         reasons.append(f"reads came back after {read:.2f} s; the objective is {objectives.read_recovery_seconds:g} s")
     if len(measured.lost) > objectives.lost_writes:

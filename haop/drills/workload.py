@@ -9,18 +9,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 
 from haop.drills.ledger import Ledger, Outcome, Read, Write
 from haop.model.endpoint import Endpoint
 from haop.postgres.connection import BoundedConnection, Login, open_connection, reason
-from haop.postgres.drilling import SCHEMA
 
 PACE_SECONDS = 0.005
 STATEMENT_SECONDS = 1.0
 WRITERS = 2
 PINNED = "stays on the old primary"
+
+_INSERT = "INSERT INTO haop_drill.writes VALUES (%s)"
+_SELECT = "SELECT id FROM haop_drill.writes LIMIT 1"
 
 # Answers that say the statement was not carried out: read only, not accepting connections, no such role or database.
 _REFUSALS = {"25006", "57P03", "28000", "28P01", "3D000", "53300"}
@@ -41,8 +44,8 @@ class Workload:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Start the clients; end them, and wait for their end, with the context."""
-        clients = [lambda n=n: self._write(f"writer {n}", self._writer) for n in range(1, WRITERS + 1)]  # type: ignore[misc]
-        clients += [lambda: self._write(PINNED, self._pinned), self._read]
+        writers = [partial(self._write, f"writer {number}", self._writer) for number in range(1, WRITERS + 1)]
+        clients: list[Callable[[], None]] = [*writers, partial(self._write, PINNED, self._pinned), self._read]
         threads = [threading.Thread(target=client, daemon=True, name="drill client") for client in clients]
         for thread in threads:
             thread.start()
@@ -83,15 +86,16 @@ class Workload:
                 connection = connection or connect()
                 node = self._names[connection.info.port]
                 outcome = Outcome.INDETERMINATE
-                connection.execute(f"INSERT INTO {SCHEMA}.writes VALUES (%s)", [number])
+                connection.execute(_INSERT, [number])
                 outcome = Outcome.ACKNOWLEDGED
             except psycopg.Error as problem:
                 if problem.sqlstate in _REFUSALS:
                     outcome = Outcome.REFUSED
                 error = reason(problem)
-                connection = _closed(connection)
+                _close(connection)
+                connection = None
             self._ledger.writes.append(Write(number, begun, time.monotonic(), outcome, node, client, error))
-        _closed(connection)
+        _close(connection)
 
     def _read(self) -> None:
         connection: BoundedConnection | None = None
@@ -100,12 +104,13 @@ class Workload:
             try:
                 connection = connection or self._reader()
                 node = self._names[connection.info.port]
-                connection.execute(f"SELECT id FROM {SCHEMA}.writes LIMIT 1").fetchone()
+                connection.execute(_SELECT).fetchone()
             except psycopg.Error as problem:
                 error = reason(problem)
-                connection = _closed(connection)
+                _close(connection)
+                connection = None
             self._ledger.reads.append(Read(begun, time.monotonic(), error is None, node, error))
-        _closed(connection)
+        _close(connection)
 
     def _beats(self) -> Iterator[None]:
         """One at each multiple of the pace; a beat that was missed is not made up for."""
@@ -114,6 +119,6 @@ class Workload:
             self._stop.wait(PACE_SECONDS - time.monotonic() % PACE_SECONDS)
 
 
-def _closed(connection: BoundedConnection | None) -> None:
+def _close(connection: BoundedConnection | None) -> None:
     if connection is not None:
         connection.close()

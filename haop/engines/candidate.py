@@ -31,7 +31,7 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
     if _advance(wanted) < _advance(best):
         missing = best.server.reach - wanted.server.reach
         raise Refused(
-            f"{best.name} has {missing} bytes of WAL that {wanted.name} has not: promoting {wanted.name} would lose them",
+            f"{best.name} has {missing} bytes of WAL that {wanted.name} lacks: they would be lost",
             hint=f"haop failover --to {best.name}",
         )
     return wanted.name

@@ -43,7 +43,10 @@ class StreamingEngine:
         """The owner of the application's database, as the application connects."""
         admin = self.admin
         return Login(
-            user=self._spec.owner, password=self._secrets.database_password, database=self._spec.database, ca=admin.ca
+            user=self._spec.owner,
+            password=self._secrets.database_password,
+            database=self._spec.database,
+            ca=admin.ca,
         )
 
     def services(self) -> Mapping[str, Service]:
@@ -163,8 +166,10 @@ class StreamingEngine:
         return primaries[-1].name
 
     def _needs_rewind(self, status: ClusterStatus, name: str) -> bool:
-        """Former primaries, and standbys that went down another timeline. A plain standby is never rewound: recovery
-        outside of standby mode would write a checkpoint of its own, and pg_rewind would not see that one.
+        """Former primaries, and standbys that went down another timeline.
+
+        A plain standby is never rewound: recovery outside of standby mode would write a checkpoint of its own, and
+        pg_rewind would not see that one.
         """
         node = status.node(name)
         if node.service.state is State.ABSENT:

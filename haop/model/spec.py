@@ -17,12 +17,12 @@ RUNTIMES = ("local",)
 ENGINES = ("streaming",)
 
 # haop decides these: they follow from the node, its place and its role.
-OWN_PARAMETERS = frozenset(
-    "allow_in_place_tablespaces cluster_name config_file data_directory external_pid_file hba_file hot_standby "
-    "ident_file listen_addresses log_destination log_line_prefix log_timezone logging_collector port "
-    "primary_conninfo primary_slot_name recovery_target_timeline restore_command ssl ssl_ca_file ssl_cert_file "
-    "ssl_key_file synchronous_standby_names unix_socket_directories wal_level".split()
-)
+OWN_PARAMETERS = frozenset({
+    "cluster_name", "config_file", "data_directory", "external_pid_file", "hba_file", "hot_standby", "ident_file",
+    "listen_addresses", "log_destination", "log_line_prefix", "log_timezone", "logging_collector", "port",
+    "primary_conninfo", "primary_slot_name", "recovery_target_timeline", "restore_command", "ssl", "ssl_ca_file",
+    "ssl_cert_file", "ssl_key_file", "synchronous_standby_names", "unix_socket_directories", "wal_level",
+})  # fmt: skip
 
 _NODE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _SQL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -162,7 +162,7 @@ def _nodes(top: "_Table") -> tuple[NodeSpec, ...]:
     tables = top.tables("nodes")
     if not NODES_AT_LEAST <= len(tables) <= NODES_AT_MOST:
         raise SpecError("nodes", f"expected {NODES_AT_LEAST} to {NODES_AT_MOST} [[nodes]] tables, found {len(tables)}")
-    nodes = []
+    nodes: list[NodeSpec] = []
     for table in tables:
         node = NodeSpec(
             table.name("name", _NODE_NAME, "a-z, 0-9 and hyphens, starting with a letter, at most 31"),
@@ -251,9 +251,9 @@ class _Table:
     def duration(self, name: str, default: float) -> float:
         value = self._take(name, default, "a duration")
         if value is default:
-            return default
+            return float(value)
         try:
-            return parse_duration(value if isinstance(value, str) else str(value))
+            return parse_duration(str(value))
         except ValueError as error:
             raise SpecError(self.key(name), str(error)) from error
 
@@ -272,5 +272,3 @@ def _one_of(choices: tuple[Any, ...]) -> str:
 
 def _raise(error: Exception) -> Any:
     raise error
-
-

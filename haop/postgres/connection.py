@@ -29,7 +29,7 @@ class Login:
     database: str = "postgres"
     ca: Path | None = None
 
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, Any]:
         """The libpq parameters, but for host and port."""
         tls = {"sslmode": "verify-full", "sslrootcert": str(self.ca)} if self.ca else {"sslmode": "disable"}
         return {"user": self.user, "password": self.password, "dbname": self.database, **tls}
@@ -89,19 +89,19 @@ def connected(
     """A connection for a few statements; the driver's errors become `ConnectionFailed` with one line of reason.
 
     Raises:
-        ConnectionFailed: the server refused, went away, did not answer in time, or rejected a statement.
+        ConnectionFailed: the server refused, went away, is read-only, or did not answer in time. A statement that is wrong is a bug.
     """
     try:
         with open_connection(endpoint, login, answer_seconds=answer_seconds) as connection:
             yield connection
-    except psycopg.Error as error:
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         raise ConnectionFailed(reason(error)) from error
 
 
 def reason(error: psycopg.Error) -> str:
-    """What the driver complained about, in one line that an operator understands.
+    r"""What the driver complained about, in one line that an operator understands.
 
-    >>> reason(psycopg.OperationalError("connection failed: connection refused\\n\\tIs the server running?"))
+    >>> reason(psycopg.OperationalError("connection failed: connection refused\n\tIs the server running?"))
     'connection refused'
     """
     text = str(error).strip()

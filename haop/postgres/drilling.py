@@ -8,15 +8,13 @@ from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
 from haop.postgres.connection import Login, connected
 
-SCHEMA = "haop_drill"
-
 
 def make_ledger(endpoint: Endpoint, admin: Login, database: str, owner: str) -> Lsn:
     """Make an empty table that the application's role writes to, and return a position after it."""
     with connected(endpoint, replace(admin, database=database), answer_seconds=10) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        connection.execute("DROP SCHEMA IF EXISTS haop_drill CASCADE")
         connection.execute(sql.SQL("CREATE SCHEMA haop_drill AUTHORIZATION {}").format(sql.Identifier(owner)))
-        connection.execute(f"CREATE TABLE {SCHEMA}.writes (id bigint PRIMARY KEY)")
+        connection.execute("CREATE TABLE haop_drill.writes (id bigint PRIMARY KEY)")
         connection.execute(sql.SQL("ALTER TABLE haop_drill.writes OWNER TO {}").format(sql.Identifier(owner)))
         row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
         assert row is not None
@@ -26,10 +24,10 @@ def make_ledger(endpoint: Endpoint, admin: Login, database: str, owner: str) -> 
 def read_ledger(endpoint: Endpoint, admin: Login, database: str) -> frozenset[int]:
     """The rows that are there."""
     with connected(endpoint, replace(admin, database=database), answer_seconds=60) as connection:
-        return frozenset(row[0] for row in connection.execute(f"SELECT id FROM {SCHEMA}.writes"))
+        return frozenset(row[0] for row in connection.execute("SELECT id FROM haop_drill.writes"))
 
 
 def drop_ledger(endpoint: Endpoint, admin: Login, database: str) -> None:
     """Leave nothing behind."""
     with connected(endpoint, replace(admin, database=database), answer_seconds=60) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        connection.execute("DROP SCHEMA IF EXISTS haop_drill CASCADE")

@@ -2,11 +2,11 @@
 
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 @cache
 def query(name: str) -> LiteralString:
     """The text of `sql/<name>.sql`."""
     # The file travels with the package, so its text is as literal as this module's.
-    return cast("LiteralString", (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")

@@ -18,10 +18,8 @@ def ensure_roles(connection: BoundedConnection, roles: Mapping[str, tuple[str, s
     """
     for purpose, (name, password) in roles.items():
         verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-        connection.execute(
-            "SELECT set_config('haop.' || %(p)s, %(n)s, false), set_config('haop.' || %(p)s || '_verifier', %(v)s, false)",
-            {"p": purpose, "n": name, "v": verifier},
-        )
+        for setting, value in ((purpose, name), (f"{purpose}_verifier", verifier)):
+            connection.execute("SELECT set_config('haop.' || %s, %s, false)", [setting, value])
     connection.execute("SET log_statement = 'none'")
     connection.execute(query("roles"))
 

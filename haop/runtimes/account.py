@@ -64,6 +64,6 @@ def check_reach(folder: Path, run_as: RunAs) -> None:
         shift = 6 if found.st_uid == run_as.uid else 3 if found.st_gid == run_as.gid else 0
         if not found.st_mode >> shift & 0o1:
             raise Refused(
-                f"PostgreSQL will run as user '{run_as.name}', which cannot enter {parent} (mode {found.st_mode & 0o777:o})",
+                f"PostgreSQL would run as '{run_as.name}', who cannot enter {parent} (mode {found.st_mode & 0o777:o})",
                 hint=f"put the project somewhere else, or run: chmod o+x {parent}",
             )

@@ -148,7 +148,9 @@ class LocalRuntime:
         for process in processes.stray(self._data(name)):
             processes.kill(process)
         if self._process(name) or processes.stray(self._data(name)):
-            raise HaopError(f"cannot fence {name}: its processes do not end", hint="promote nothing; look at the machine")
+            raise HaopError(
+                f"cannot fence {name}: its processes do not end", hint="promote nothing; look at the machine"
+            )
 
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
@@ -288,4 +290,3 @@ class LocalRuntime:
 
     def _record(self, name: str) -> Path:
         return self._home / name / "process.json"
-

@@ -110,7 +110,7 @@ def port_holder(port: int) -> str | None:
 def _listener(port: int) -> str:
     with suppress(psutil.Error):
         for held in psutil.net_connections("tcp"):
-            if held.status == psutil.CONN_LISTEN and held.laddr.port == port and held.pid:
+            if held.status == psutil.CONN_LISTEN and held.laddr and held.laddr.port == port and held.pid:
                 process = psutil.Process(held.pid)
                 return f"process {held.pid} ({' '.join(process.cmdline()[:3]) or process.name()})"
     return "another user's process"

@@ -20,7 +20,7 @@ SELECT
         (pg_stat_file('PG_VERSION')).modification)
     END AS primary_since,
     CASE WHEN NOT recovering THEN pg_read_file(
-        'pg_wal/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '.history', true)
+        'pg_wal/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '.history', 0, 1048576, true)
     END AS history,
     current_setting('synchronous_standby_names') AS synchronous_standby_names,
     current_setting('server_version_num')::int AS version_num,

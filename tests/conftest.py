@@ -1,0 +1,87 @@
+"""What this machine has, the seed, repetition, and clusters to share."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from haop.cli.app import app
+from haop.operations.cluster import Cluster
+from tests import support
+
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+MAJORS = (15, 18)
+REQUIRED = set(filter(None, os.environ.get("HAOP_REQUIRE", "").split(",")))
+
+
+def pytest_report_header() -> list[str]:
+    here = support.available()
+    lines = [f"haop: seed {SEED} (SEED={SEED} repeats it), PostgreSQL here: {', '.join(map(str, here)) or 'none'}"]
+    lines += [f"haop: skipping what needs PostgreSQL {major}: it is not here" for major in MAJORS if major not in here]
+    if missing := {f"postgres{major}" for major in MAJORS if major not in here} & REQUIRED:
+        raise pytest.UsageError(f"HAOP_REQUIRE asks for {', '.join(sorted(missing))}, which this machine lacks")
+    return lines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`@pytest.mark.repeated(20)` runs 3 times, and 20 times with HAOP_SOAK=1."""
+    if marker := metafunc.definition.get_closest_marker("repeated"):
+        times = marker.args[0] if os.environ.get("HAOP_SOAK") else min(3, marker.args[0])
+        metafunc.fixturenames.append("_repetition")
+        metafunc.parametrize("_repetition", range(times))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(SEED)
+
+
+def require(major: int) -> int:
+    """That major version, or a skip with its reason."""
+    if major not in support.available():
+        pytest.skip(f"PostgreSQL {major} is not on this machine")
+    return major
+
+
+@pytest.fixture(params=MAJORS, ids=lambda major: f"pg{major}")
+def major(request: pytest.FixtureRequest) -> int:
+    """The oldest and the newest version that haop supports."""
+    return require(request.param)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder that the servers' user can enter."""
+    with support.folder() as path:
+        yield path
+
+
+@pytest.fixture
+def pair(folder: Path) -> Iterator[Cluster]:
+    """A primary and a standby, of the newest version here, for this test alone."""
+    with support.running(support.make_project(folder / "shop")) as cluster:
+        yield cluster
+
+
+Haop = Callable[..., support.Finished]
+
+
+@pytest.fixture
+def haop(folder: Path) -> Haop:
+    """Runs a haop command in the test's folder, within this process: `haop("-C", "shop", "status")`."""
+
+    def run(*arguments: str, answer: str | None = None) -> support.Finished:
+        before = Path.cwd()
+        os.chdir(folder)
+        try:
+            done = CliRunner().invoke(app, [*arguments], input=answer)
+        finally:
+            os.chdir(before)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return support.Finished(done.exit_code, done.stdout, done.stderr)
+
+    return run
