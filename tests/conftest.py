@@ -30,8 +30,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`@pytest.mark.repeated(20)` runs 3 times, and 20 times with HAOP_SOAK=1."""
     if marker := metafunc.definition.get_closest_marker("repeated"):
         times = marker.args[0] if os.environ.get("HAOP_SOAK") else min(3, marker.args[0])
-        metafunc.fixturenames.append("_repetition")
-        metafunc.parametrize("_repetition", range(times))
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(times))
 
 
 @pytest.fixture(autouse=True)

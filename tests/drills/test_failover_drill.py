@@ -1,0 +1,181 @@
+"""The failover drill on real clusters: what it promises, and that its measure can fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from haop.drills.drill import FailoverDrill
+from haop.drills.faults import Fault
+from haop.drills.ledger import Outcome
+from haop.drills.report import Report
+from haop.drills.verdict import Word
+from haop.errors import NoPrimary
+from haop.model.health import Health
+from haop.operations import heal, status
+from haop.operations.cluster import Cluster
+from haop.operations.progress import Quiet
+from haop.operations.up import up
+from haop.waiting import wait_until
+from tests import support
+from tests.conftest import require
+
+
+def drill(cluster: Cluster, fault: Fault = Fault.KILL) -> Report:
+    return FailoverDrill(cluster, fault, Quiet()).run()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cluster]:
+    with (
+        support.folder() as folder,
+        support.running(support.make_project(folder / "shop", durability="sync")) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_each_fault_loses_nothing_and_redundancy_comes_back(folder: Path, major: int, fault: Fault) -> None:
+    with support.running(support.make_project(folder / "shop", postgres=major, durability="sync")) as cluster:
+        report = drill(cluster, fault)
+        assert report.verdict.word is Word.PASSED, report.verdict.reasons
+        assert (report.old_primary, report.new_primary) == ("db1", "db2")
+        assert report.measured.lost == ()
+        assert report.measured.acknowledged_before_fault > 50
+        assert status.observe(cluster).health is Health.HEALTHY
+        assert support.primary_of(cluster) == "db2"
+        # A clean stop hands everything over; after a crash it depends on what the primary had not sent.
+        ways = ("follow",) if fault is Fault.STOP else ("follow", "rewind")
+        assert cluster.engine.last_decision("db1").startswith(ways)
+
+
+@pytest.mark.repeated(10)
+def test_back_and_forth_by_following_and_by_rewind(shared: Cluster, repetition: int) -> None:
+    before = support.primary_of(shared)
+    fault = (Fault.KILL, Fault.STOP)[repetition % 2]
+    report = drill(shared, fault)
+    assert report.verdict.word is Word.PASSED, report.verdict.reasons
+    assert support.primary_of(shared) != before
+    assert status.observe(shared).health is Health.HEALTHY
+
+
+def test_a_sync_cluster_waits_for_its_standby_again_after_a_drill(shared: Cluster) -> None:
+    drill(shared)
+    primary = support.primary_of(shared)
+    assert support.sql(shared, primary, "SHOW synchronous_standby_names") == [
+        (f'ANY 1 ("{support.standby_of(shared)}")',)
+    ]
+    support.sql(shared, primary, "CREATE TABLE IF NOT EXISTS not_hanging (id int)")
+
+
+def test_three_nodes_the_third_follows_the_new_primary(folder: Path) -> None:
+    with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
+        report = drill(cluster)
+        assert report.verdict.word is Word.PASSED, report.verdict.reasons
+        found = cluster.engine.observe()
+        assert len(found.standbys) == 2
+        assert all(found.streams(node.name) for node in found.standbys)
+
+
+class CutStream(FailoverDrill):
+    """The standby stops receiving before the primary dies, so what is acknowledged then is lost."""
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        support.sql(self.cluster, "db2", "ALTER SYSTEM SET primary_conninfo = ''")
+        support.sql(self.cluster, "db2", "SELECT pg_reload_conf()")
+        waiting = "SELECT count(*) FROM pg_stat_wal_receiver"
+        wait_until(lambda: support.sql(self.cluster, "db2", waiting) == [(0,)], deadline=10, waiting_for="the cut")
+        before = len(self.acknowledged())
+        wait_until(lambda: len(self.acknowledged()) > before + 50, deadline=10, waiting_for="writes to be lost")
+
+    def acknowledged(self) -> set[int]:
+        return {write.id for write in self.ledger.writes.copy() if write.outcome is Outcome.ACKNOWLEDGED}
+
+
+def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: Path, major: int) -> None:
+    with support.running(support.make_project(folder / "shop", postgres=major)) as cluster:
+        cut = CutStream(cluster, Fault.KILL, Quiet())
+        report = cut.run()
+        missing = cut.acknowledged() - cut.survivors
+        assert len(missing) > 50
+        assert set(report.measured.lost) == missing
+        assert report.verdict.word is Word.MISSED
+        assert report.document()["lost_writes"] == len(missing)
+        assert cluster.engine.last_decision("db1").startswith("rewind")
+
+
+def test_a_paused_old_primary_that_goes_on_takes_no_write(folder: Path) -> None:
+    with support.running(support.make_project(folder / "shop")) as cluster:
+        report = drill(cluster, Fault.PAUSE)
+        assert report.measured.old_primary == ()
+        assert report.verdict.word is Word.PASSED, report.verdict.reasons
+
+
+def test_an_old_primary_that_was_not_fenced_is_found_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the fence, a resumed primary acknowledges writes of the client that stayed with it."""
+    with support.running(support.make_project(folder / "shop")) as cluster:
+        real, calls = cluster.runtime.fence, []
+
+        def forgets_the_first_time(name: str) -> None:
+            calls.append(name)
+            if len(calls) > 1:
+                real(name)
+
+        monkeypatch.setattr(cluster.runtime, "fence", forgets_the_first_time)
+        report = drill(cluster, Fault.PAUSE)
+        assert calls[0] == "db1"
+        assert len(report.measured.old_primary) > 10
+        assert set(report.measured.old_primary) <= set(report.measured.lost)
+        assert report.verdict.word is Word.MISSED
+        assert any(event == "two primaries answer" for _, event, _ in report.events)
+
+
+def test_a_drill_is_not_run_on_a_cluster_that_is_not_steady(folder: Path) -> None:
+    with support.running(support.make_project(folder / "shop")) as cluster:
+        cluster.runtime.stop("db2")
+        with pytest.raises(NoPrimary, match="the drill was not run: db2"):
+            drill(cluster)
+        assert support.primary_of(cluster) == "db1"
+        assert not (cluster.project.state / "drills").exists()
+
+
+def test_the_ledger_is_dropped_and_the_report_is_stored(shared: Cluster) -> None:
+    report = drill(shared)
+    schemas = support.sql(shared, support.primary_of(shared), "SELECT 1 FROM pg_namespace WHERE nspname = 'haop_drill'",
+                          database="shop")  # fmt: skip
+    assert schemas == []
+    stored = json.loads((shared.project.state / "drills" / f"{report.id}.json").read_text())
+    assert stored["verdict"] == "passed"
+    assert stored["acknowledged_writes"] == sum(stored["acknowledged_per_bucket"]) or stored["acknowledged_writes"] > 0
+    assert heal.read(shared.project) is None
+
+
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_an_interrupted_drill_is_named_and_healed_by_up(folder: Path, ending: signal.Signals, code: int) -> None:
+    with support.running(support.make_project(folder / "shop")) as cluster:
+        argv = [sys.executable, "-m", "haop", "-C", str(cluster.project.root), "drill", "failover", "--yes"]
+        process = subprocess.Popen([*argv, "--fault", "pause"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: heal.read(cluster.project), deadline=30, waiting_for="the fault", pause=0.005)
+        os.kill(process.pid, ending)
+        assert process.wait(30) == code
+        assert "open-fault" in {finding.code for finding in status.observe(cluster).findings}
+        if not cluster.engine.observe().primaries:  # it died between the fault and the promotion
+            cluster.runtime.resume("db1")
+        assert up(cluster, Quiet()).health is Health.HEALTHY
+        assert heal.read(cluster.project) is None
+
+
+def test_drills_run_on_the_oldest_version_through_tls(folder: Path) -> None:
+    with support.running(support.make_project(folder / "shop", postgres=require(15))) as cluster:
+        begun = time.monotonic()
+        report = drill(cluster)
+        assert report.settings["tls"] is True
+        assert report.measured.write_recovery_seconds is not None
+        assert report.measured.write_recovery_seconds < time.monotonic() - begun
