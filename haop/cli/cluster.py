@@ -28,10 +28,12 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     Examples:
       haop up
     """
-    from haop.cli.console import OUT, Steps
+    from haop.cli.console import ERR, OUT, Steps
     from haop.operations.up import up as operation
 
     cluster = opened(ctx)
+    if cluster.runtime.run_as.switches:
+        ERR.print(f"running as root: servers run as user '{cluster.runtime.run_as.name}'", style="dim", soft_wrap=True)
     assessment = operation(cluster, Steps())
     show(cluster, assessment, as_json=as_json)
     if not as_json:

@@ -35,7 +35,7 @@ class Steps:
 
     def step(self, title: str) -> AbstractContextManager[object]:
         """Show a step."""
-        return self._live(title) if self._console.is_terminal else self._plain(title)
+        return self._live(title) if self._console.is_interactive else self._plain(title)
 
     @contextmanager
     def _live(self, title: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from haop.cli.text import ago, seconds, size
+from haop.cli.text import elapsed, seconds, size
 from haop.model.health import Finding, Health, Severity, version
 from haop.model.service import State
 from haop.model.spec import ClusterSpec
@@ -69,7 +69,7 @@ def _cluster_line(spec: ClusterSpec, assessment: Assessment) -> Text:
     )  # fmt: skip
     if primary := observed.primary:
         since = primary.server.primary_since
-        line.append(f" · primary {primary.name}" + (f" since {ago(since, observed.at)}" if since else ""))
+        line.append(f" · primary {primary.name}" + (f" for {elapsed(since, observed.at)}" if since else ""))
         line.append("" if primary.server.tls else " · no TLS")
     return line
 

@@ -32,20 +32,20 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
-def ago(then: datetime, now: datetime) -> str:
-    """How long ago, in the two largest units.
+def elapsed(then: datetime, now: datetime) -> str:
+    """How long that is, in the two largest units.
 
     >>> from datetime import timedelta
     >>> now = datetime(2026, 1, 1)
-    >>> ago(now - timedelta(hours=26, minutes=5), now)
-    '1 d 2 h ago'
+    >>> elapsed(now - timedelta(hours=26, minutes=5), now)
+    '1 d 2 h'
     """
     left, parts = int((now - then).total_seconds()), []
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         amount, left = divmod(max(left, 0), length)
         if amount:
             parts.append(f"{amount} {unit}")
-    return f"{' '.join(parts[:2]) or '0 s'} ago"
+    return " ".join(parts[:2]) or "0 s"
 
 
 def sparkline(counts: tuple[int, ...]) -> str:

@@ -53,7 +53,8 @@ class FailoverDrill:
         Raises:
             NoPrimary: the cluster is not steady; nothing was done.
         """
-        self.require_steady_state()
+        with self.progress.step("steady state"):
+            self.require_steady_state()
         with audited(self.cluster.project, f"drill failover {self.fault}", node=self.old_primary) as outcome:
             with self.ledger_table(), self.clients():
                 self.warm_up()
@@ -67,8 +68,7 @@ class FailoverDrill:
 
     def require_steady_state(self) -> None:
         """The gate: a drill on a cluster that is not healthy would measure something else."""
-        with self.progress.step("steady state"):
-            found = status.observe(self.cluster)
+        found = status.observe(self.cluster)
         bad = [finding for finding in found.findings if finding.severity is not Severity.INFO]
         if found.health is not Health.HEALTHY or not found.status.primary:
             reason = bad[0].message if bad else str(found.health)

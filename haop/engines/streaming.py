@@ -154,7 +154,12 @@ class StreamingEngine:
         """The gravest entry at the end of a node's log."""
         lines = list(self._runtime.logs([name], follow=False, since=None))
         grave = [line for line in lines if line.level in {"fatal", "panic", "error"}] or lines
-        return grave[-1].message.replace("haop: ", "", 1) if grave else "it said nothing"
+        if not grave:
+            return "it said nothing"
+        first, *more = grave[-1].message.replace("haop: ", "", 1).splitlines() or [""]
+        errors = [line for line in more if "error: " in line]  # of programs that do not log as PostgreSQL does
+        details = [line for line in more if line.startswith("DETAIL: ")]
+        return errors[-1] if errors and grave is lines else " / ".join([first, *details])
 
     def _primary_for(self, status: ClusterStatus, node: str) -> str:
         """The node to follow; where two are primary, the one that is ahead."""

@@ -69,9 +69,10 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
         NoPrimary: no node may start as the primary, or two did.
         DeadlineExceeded: a step took too long; run it again, it goes on from there.
     """
+    files = cluster.stack()
+    cluster.runtime.check(files["postgresql.conf"])
+    render.write(cluster.project, files)
     services = cluster.engine.services()
-    render.write(cluster.project, cluster.stack())
-    cluster.runtime.check(tuple(services.values()))
     states = {name: cluster.runtime.state(name) for name in services}
     plan = plan_up(states, frozenset(name for name in services if cluster.engine.was_primary(name)))
     with audited(cluster.project, "up") as outcome:

@@ -25,8 +25,8 @@ class Runtime(Protocol):
     def endpoint(self, name: str) -> Endpoint:
         """Where a service is reached from the host that haop runs on."""
 
-    def check(self, services: Sequence[Service]) -> None:
-        """Refuse, with the reason, what could not be started: a port in use, a folder that cannot be reached."""
+    def check(self, settings: str) -> None:
+        """Refuse, with the reason, what could not be started: a port in use, settings that PostgreSQL rejects."""
 
     def state(self, name: str) -> ServiceState:
         """What it knows of a service without asking the server in it."""

@@ -7,6 +7,8 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 import os
 import shutil
 import signal
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -61,26 +63,27 @@ class LocalRuntime:
         """Loopback and the node's port."""
         return Endpoint(_HOST, self._spec.node(name).port)
 
-    def check(self, services: Sequence[Service]) -> None:
+    def check(self, settings: str) -> None:
         """Refuse ports in use, folders too deep or out of reach, PostgreSQL that is not here, settings it rejects."""
         if len(str(self._home)) > _LONGEST_PATH:
             raise Refused(f"the path of {self._home} is too long for PostgreSQL", hint=f"at most {_LONGEST_PATH} bytes")
         account.check_reach(self._home, self.run_as)
-        for service in services:
-            data = self._data(service.name)
+        for node in self._spec.nodes:
+            data = self._data(node.name)
             version = data / "PG_VERSION"
             if version.exists() and (found := version.read_text().strip()) != str(self._spec.postgres):
                 raise Refused(
                     f"{data} is of PostgreSQL {found}; haop.toml asks for {self._spec.postgres}",
                     hint=f"set postgres = {found} in haop.toml; a major upgrade is another matter",
                 )
-            stopped = self.state(service.name).state in {State.STOPPED, State.ABSENT}
-            if stopped and (holder := processes.port_holder(service.port)):
+            self._check_identity(data)
+            stopped = self.state(node.name).state in {State.STOPPED, State.ABSENT}
+            if stopped and (holder := processes.port_holder(node.port)):
                 raise Refused(
-                    f"port {service.port} of {service.name} is in use by {holder}",
+                    f"port {node.port} of {node.name} is in use by {holder}",
                     hint="stop it, or give the node another port in haop.toml",
                 )
-        self._check_settings()
+        self._check_settings(settings)
 
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""
@@ -147,10 +150,8 @@ class LocalRuntime:
         self.kill(name)
         for process in processes.stray(self._data(name)):
             processes.kill(process)
-        if self._process(name) or processes.stray(self._data(name)):
-            raise HaopError(
-                f"cannot fence {name}: its processes do not end", hint="promote nothing; look at the machine"
-            )
+        if self._process(name):
+            raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the machine")
 
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
@@ -233,15 +234,31 @@ class LocalRuntime:
         processes.await_end(processes.stray(self._data(name)))
         (self._data(name) / "postmaster.pid").unlink(missing_ok=True)
 
-    def _check_settings(self) -> None:
-        """Let PostgreSQL itself read the rendered settings, and pass on what it rejects."""
-        config = self._stack / "postgresql.conf"
-        argv = (str(self._bindir / "postgres"), "-C", "wal_level", "-c", f"config_file={config}", "-D", "/")
-        try:
-            run(argv, run_as=self.run_as, cwd=Path("/"))
-        except CommandFailed as error:
-            hint = "correct [postgres.parameters] in haop.toml"
-            raise Refused(f"PostgreSQL rejects its settings: {error.message.partition(': ')[2]}", hint=hint) from error
+    def _check_identity(self, data: Path) -> None:
+        """Refuse a data directory whose system identifier, the first 8 bytes of its control file, is not the cluster's."""
+        with suppress(FileNotFoundError):
+            ours = (self._home / "cluster" / "system_identifier").read_text(encoding="utf-8").strip()
+            with (data / "global" / "pg_control").open("rb") as file:
+                found = int.from_bytes(file.read(8), sys.byteorder)
+            if str(found) != ours:
+                raise Refused(
+                    f"{data} belongs to another cluster (system identifier {found}, not {ours})",
+                    hint="move it away; haop up then clones the node anew",
+                )
+
+    def _check_settings(self, settings: str) -> None:
+        """Let PostgreSQL itself read the settings before they are written, and pass on what it rejects."""
+        with tempfile.NamedTemporaryFile("w", prefix="postgresql-", suffix=".conf", encoding="utf-8") as file:
+            file.write(settings)
+            file.flush()
+            Path(file.name).chmod(0o644)
+            argv = (str(self._bindir / "postgres"), "-C", "wal_level", "-c", f"config_file={file.name}", "-D", "/")
+            try:
+                run(argv, run_as=self.run_as, cwd=Path("/"))
+            except CommandFailed as error:
+                told = error.message.partition(": ")[2].replace(file.name, "stack/postgresql.conf")
+                hint = "correct [postgres.parameters] in haop.toml"
+                raise Refused(f"PostgreSQL rejects its settings: {told}", hint=hint) from error
 
     def _mark(self, name: str, word: str) -> None:
         """Write the fence marker whole or not at all, and onto the disk before returning."""
