@@ -1,5 +1,6 @@
 """The application: global options, and the one place where errors become exits."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,16 @@ Examples:
   haop -C shop drill failover
 """
 
+# What a disk answers when it is not haop that is wrong.
+_DISK_TROUBLE = {
+    errno.ENOSPC: "make room on the disk, then run the command again: it goes on from where it stopped",
+    errno.EDQUOT: "make room within the quota, then run the command again: it goes on from where it stopped",
+    errno.EROFS: "the file system is mounted read-only",
+    errno.EACCES: "run haop as the user that the project belongs to",
+    errno.EPERM: "run haop as the user that the project belongs to",
+    errno.EIO: "look at the disk: dmesg",
+}
+
 
 class Boundary(TyperGroup):
     """Turns `HaopError` into a message and an exit code. Anything else is a bug and shows its traceback."""
@@ -41,6 +52,13 @@ class Boundary(TyperGroup):
             # To the terminal's width and colours without rich: an error must show when nothing else works.
             sys.stderr.write(f"error: {error.message}\n" + (f"hint:  {error.hint}\n" if error.hint else ""))
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in _DISK_TROUBLE:
+                raise
+            hint = _DISK_TROUBLE[error.errno]
+            where = f" ({error.filename})" if error.filename else ""
+            sys.stderr.write(f"error: {error.strerror}{where}\nhint:  {hint}\n")
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             sys.stderr.write("\ninterrupted\n")
             raise typer.Exit(130) from None

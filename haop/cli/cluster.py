@@ -28,7 +28,8 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     Examples:
       haop up
     """
-    from haop.cli.console import ERR, OUT, Steps
+    from haop.cli.console import ERR, OUT
+    from haop.cli.steps import Steps
     from haop.operations.up import up as operation
 
     cluster = opened(ctx)
@@ -58,7 +59,8 @@ def down(
       haop down
       haop down --volumes --yes
     """
-    from haop.cli.console import ERR, OUT, Steps
+    from haop.cli.console import ERR, OUT
+    from haop.cli.steps import Steps
     from haop.operations.down import down as operation
 
     cluster = opened(ctx)

@@ -45,7 +45,7 @@ def failover(
       haop drill failover
       haop drill failover --fault pause --yes --json
     """
-    from haop.cli.console import Steps
+    from haop.cli.steps import Steps
     from haop.drills.drill import FailoverDrill
     from haop.drills.faults import Fault
 

@@ -30,7 +30,11 @@ def folder(ctx: typer.Context) -> Path:
         Refused: there is no such folder.
     """
     path: Path = ctx.find_root().obj
-    if not path.is_dir():
+    try:
+        there = path.is_dir()
+    except OSError as error:
+        raise Refused(f"cannot look into {path}: {error.strerror}") from error
+    if not there:
         raise Refused(f"there is no folder {path}")
     return path
 

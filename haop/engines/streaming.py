@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from haop import certificates
 from haop.engines.base import Note, Promotion
 from haop.engines.candidate import candidate
 from haop.engines.observation import observe_cluster
@@ -52,6 +51,8 @@ class StreamingEngine:
     def services(self) -> Mapping[str, Service]:
         """One service a node."""
         if self._runtime.tls:
+            from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
+
             certificates.authority(self._tls, self._spec.name)
         return {node.name: self._service(node.name, node.port) for node in self._spec.nodes}
 
@@ -133,7 +134,17 @@ class StreamingEngine:
         for name in names:
             if self._runtime.state(name).state in {State.STOPPED, State.ABSENT}:
                 raise HaopError(f"{name} ended: {self.last_words(name)}", hint=f"haop logs --node {name}")
+            self._require_hope(status, name)
         return status if all(status.streams(name) for name in names) else None
+
+    def _require_hope(self, status: ClusterStatus, name: str) -> None:
+        """Waiting brings back neither removed WAL nor another timeline's."""
+        node, slot = status.node(name), status.slot(self._spec.node(name).slot)
+        if isinstance(node, Reachable) and (why := status.diverged(node)):
+            raise HaopError(f"{name} cannot follow: {why}", hint=f"haop rejoin {name}")
+        if slot and slot.wal_status == "lost" and isinstance(node, Reachable) and not status.streams(name):
+            hint = f"move {name}'s data directory away while it is stopped; haop up clones it again"
+            raise HaopError(f"{name} cannot follow: the primary no longer has the WAL that it needs", hint=hint)
 
     def plan_rejoin(self, status: ClusterStatus, node: str) -> str:
         """What `rejoin` would do, in a sentence."""
@@ -211,6 +222,8 @@ class StreamingEngine:
         ]
         secrets = {"passfile": "\n".join(lines) + "\n", "superuser_password": own.postgres_password + "\n"}
         if self._runtime.tls:
+            from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
+
             certificate, key = certificates.issue(self._tls, name)
             authority = (self._tls / "ca.crt").read_text(encoding="utf-8")
             secrets |= {"ca.crt": authority, "server.crt": certificate, "server.key": key}

@@ -224,7 +224,8 @@ class _Table:
         value = self._take(name, None, "a name")
         if not isinstance(value, str) or not shape.fullmatch(value):
             raise SpecError(self.key(name), f"expected a name ({expected}), not {value!r}")
-        if name == "owner" and value in {"postgres", "public", "none"}:
+        taken = {"owner": {"postgres", "public", "none"}, "name": {"postgres", "template0", "template1"}}
+        if self.path == "database" and (value in taken[name] or (name == "owner" and value.startswith("pg_"))):
             raise SpecError(self.key(name), f"'{value}' is PostgreSQL's own; choose another")
         return value
 

@@ -1,7 +1,7 @@
 """The audit line of an operation, whatever its outcome."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 from haop.clock import SYSTEM_CLOCK, Clock
 from haop.errors import HaopError, Refused
@@ -35,7 +35,9 @@ def audited(
         raise
     finally:
         if outcome.word:
-            project.record(
-                action, outcome.word, at=clock.now(), node=node,
-                duration_seconds=clock.monotonic() - begun, detail=outcome.detail,
-            )  # fmt: skip
+            # On a full disk the operation's own error is what the operator must see.
+            with suppress(OSError) if outcome.word != "done" else nullcontext():
+                project.record(
+                    action, outcome.word, at=clock.now(), node=node,
+                    duration_seconds=clock.monotonic() - begun, detail=outcome.detail,
+                )  # fmt: skip

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from haop import rendering
 from haop.engines.streaming import StreamingEngine
-from haop.errors import Refused
+from haop.errors import BadConfiguration, Refused
 from haop.model.spec import nearest
-from haop.project import Project, Secrets
+from haop.project import CONFIG, ENV, Project, Secrets
 from haop.runtimes.local import LocalRuntime
 
 
@@ -27,12 +26,21 @@ class Cluster:
             BadConfiguration: `.env` is missing or cannot be used.
         """
         secrets = project.secrets()
+        users = [secrets.replication_user, secrets.rewind_user, secrets.monitor_user, project.spec.owner, "postgres"]
+        if twins := sorted({user for user in users if users.count(user) > 1}):
+            raise BadConfiguration(
+                f"the role '{twins[0]}' has two purposes: owner in {CONFIG}, the *_USER keys in {ENV} and 'postgres' "
+                "must all differ",
+                hint="each role may do one thing and nothing else; rename one of them",
+            )
         runtime = LocalRuntime(project.spec, project.state, project.stack)
         engine = StreamingEngine(project.spec, runtime, secrets, project.state / "tls")
         return cls(project, secrets, runtime, engine)
 
     def stack(self) -> dict[str, str]:
         """The rendered files of `stack/`, as `haop.toml` says now."""
+        from haop import rendering  # noqa: PLC0415 - 20 ms that only who writes files pays for
+
         return rendering.stack(self.project.spec, self.runtime.places(), self.runtime.networks())
 
     def require_node(self, name: str) -> str:

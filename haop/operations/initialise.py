@@ -1,13 +1,15 @@
 """`haop init`: a project folder from the templates. Never overwrites."""
 
 import os
+import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from haop import rendering
 from haop.clock import SYSTEM_CLOCK
 from haop.errors import Refused
-from haop.model.spec import ClusterSpec, Durability, LocalSpec, NodeSpec
+from haop.model.spec import ClusterSpec, Durability, LocalSpec, NodeSpec, SpecError
 from haop.operations import render
 from haop.operations.cluster import Cluster
 from haop.postgres.binaries import installations
@@ -44,18 +46,27 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
     Raises:
         Refused: the folder cannot be written, holds files that would be overwritten, or a wish cannot be met.
     """
-    folder = folder.resolve()
-    if (folder / CONFIG).exists():
+    try:
+        folder = folder.resolve()
+        present = (folder / CONFIG).exists()
+    except OSError as error:
+        raise Refused(f"cannot look into {folder}: {error.strerror}", hint="choose another folder") from error
+    if present:
         return Initialised(load(folder), made=False)
     spec = specification(folder, wishes)
     files = rendering.project(spec)
+    _check(files[CONFIG])
     if taken := [name for name in (*files, "stack") if (folder / name).exists() and name != ".gitignore"]:
         hint = "move it away, or choose another folder; haop overwrites nothing"
         raise Refused(f"{folder} has a {taken[0]} already, but no {CONFIG}", hint=hint)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_new(folder, files)
     except OSError as error:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
         raise Refused(f"cannot write to {folder}: {error.strerror}", hint="choose a folder that is yours") from error
     project = load(folder)
     project.record("init", "done", at=SYSTEM_CLOCK.now(), detail=f"PostgreSQL {spec.postgres}, {len(spec.nodes)} nodes")
@@ -94,15 +105,37 @@ def specification(folder: Path, wishes: Wishes) -> ClusterSpec:
     )
 
 
+def _check(config: str) -> None:
+    """Hold what was wished for against the loader's rules before anything is written.
+
+    Raises:
+        Refused: a wish makes a haop.toml that would not load.
+    """
+    try:
+        ClusterSpec.from_toml(tomllib.loads(config))
+    except (SpecError, tomllib.TOMLDecodeError) as error:
+        raise Refused(str(error), hint="haop init --help") from error
+
+
 def _write_new(folder: Path, files: dict[str, str]) -> None:
-    """haop.toml comes last: a folder without it is no project, so that an interrupted init can be seen."""
-    for name in sorted(files, key=lambda name: name == CONFIG):
-        if name == ".gitignore" and (folder / name).exists():
-            continue
-        mode = 0o600 if name == ".env" else 0o644
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(files[name])
+    """haop.toml comes last: a folder without it is no project, so that an interrupted init can be seen.
+
+    What was made is removed again when the disk is full.
+    """
+    made: list[Path] = []
+    try:
+        for name in sorted(files, key=lambda name: name == CONFIG):
+            if name == ".gitignore" and (folder / name).exists():
+                continue
+            mode = 0o600 if name == ".env" else 0o644
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            made.append(folder / name)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(files[name])
+    except OSError:
+        for path in made:
+            path.unlink()
+        raise
 
 
 def _name_from(folder: Path) -> str:

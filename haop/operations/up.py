@@ -42,7 +42,7 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Pl
         primaries: nodes whose data is a primary's.
 
     Raises:
-        NoPrimary: there is data, but no node's is an unfenced primary's.
+        NoPrimary: there is data, but not one unfenced primary's: none, or several of which none runs.
     """
     down = [name for name, state in states.items() if state.state in {State.STOPPED, State.ABSENT}]
     fenced = [name for name in down if states[name].fenced]
@@ -53,6 +53,9 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Pl
         hint = "haop failover promotes the most advanced standby; start it first if it is stopped"
         raise NoPrimary("every node that was primary is fenced, and none was promoted", hint=hint)
     first = [name for name in down if name in able]
+    if len(first) > 1 and len(first) == len(able):
+        hint = "pg_controldata says which is ahead; move the other's data directory away, haop up clones it again"
+        raise NoPrimary(f"{' and '.join(first)} all have a primary's data, and none of them runs", hint=hint)
     return Plan(
         resume=tuple(name for name, state in states.items() if state.state is State.PAUSED),
         primary=first[0] if first else None,

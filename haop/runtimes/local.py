@@ -67,6 +67,9 @@ class LocalRuntime:
         """Refuse ports in use, folders too deep or out of reach, PostgreSQL that is not here, settings it rejects."""
         if len(str(self._home)) > _LONGEST_PATH:
             raise Refused(f"the path of {self._home} is too long for PostgreSQL", hint=f"at most {_LONGEST_PATH} bytes")
+        present = next(folder for folder in (self._state, *self._state.parents) if folder.exists())
+        if not os.access(present, os.W_OK):
+            raise Refused(f"cannot write to {present}", hint="it belongs to another user, or is mounted read-only")
         account.check_reach(self._home, self.run_as)
         for node in self._spec.nodes:
             data = self._data(node.name)
@@ -109,7 +112,11 @@ class LocalRuntime:
         }
         argv = (service.command[0], str(self._stack / service.command[1]), *service.command[2:])
         pid = spawn(argv, log=self._log(service.name), run_as=self.run_as, environment=environment, cwd=home)
-        processes.remember(self._record(service.name), pid)
+        try:
+            processes.remember(self._record(service.name), pid)
+        except OSError:
+            processes.kill(psutil.Process(pid))
+            raise
 
     def stop(self, name: str) -> None:
         """PostgreSQL's fast shutdown: sessions end, a checkpoint is written, standbys receive everything."""
@@ -235,7 +242,7 @@ class LocalRuntime:
         (self._data(name) / "postmaster.pid").unlink(missing_ok=True)
 
     def _check_identity(self, data: Path) -> None:
-        """Refuse a data directory whose system identifier, the first 8 bytes of its control file, is not the cluster's."""
+        """Refuse data of another cluster: the first 8 bytes of the control file are the system identifier."""
         with suppress(FileNotFoundError):
             ours = (self._home / "cluster" / "system_identifier").read_text(encoding="utf-8").strip()
             with (data / "global" / "pg_control").open("rb") as file:

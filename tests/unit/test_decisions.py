@@ -87,6 +87,11 @@ def test_plan_up(
     assert plan.empty == (expected == (None, (), ()))
 
 
+def test_up_does_not_guess_which_of_two_primaries_is_ahead() -> None:
+    with pytest.raises(NoPrimary, match="db1 and db2 all have a primary's data"):
+        plan_up({"db1": STOPPED, "db2": STOPPED}, frozenset({"db1", "db2"}))
+
+
 def test_up_never_starts_a_fenced_primary_on_its_own() -> None:
     with pytest.raises(NoPrimary, match="fenced"):
         plan_up({"db1": FENCED, "db2": STOPPED}, frozenset({"db1"}))
