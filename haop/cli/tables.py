@@ -70,7 +70,6 @@ def _cluster_line(spec: ClusterSpec, assessment: Assessment) -> Text:
     if primary := observed.primary:
         since = primary.server.primary_since
         line.append(f" · primary {primary.name}" + (f" for {elapsed(since, observed.at)}" if since else ""))
-        line.append("" if primary.server.tls else " · no TLS")
     return line
 
 

@@ -146,6 +146,17 @@ class StreamingEngine:
             hint = f"move {name}'s data directory away while it is stopped; haop up clones it again"
             raise HaopError(f"{name} cannot follow: the primary no longer has the WAL that it needs", hint=hint)
 
+    def _how_it_ended(self, name: str) -> str:
+        """A node's last words, and those of a primary that went with it: a full disk ends both."""
+        told = f"{name} ended: {self.last_words(name)}"
+        status = self.observe()
+        if not status.primaries:
+            gone = [
+                n.name for n in status.nodes if n.name != name and not n.service.fenced and self.was_primary(n.name)
+            ]
+            told += "".join(f"; {other}, the primary, is gone as well: {self.last_words(other)}" for other in gone)
+        return told
+
     def plan_rejoin(self, status: ClusterStatus, node: str) -> str:
         """What `rejoin` would do, in a sentence."""
         primary = self._primary_for(status, node)
@@ -164,6 +175,8 @@ class StreamingEngine:
     def last_words(self, name: str) -> str:
         """The gravest entry at the end of a node's log."""
         lines = list(self._runtime.logs([name], follow=False, since=None))
+        # What it told others while it started or ended is not why.
+        lines = [line for line in lines if "the database system is " not in line.message] or lines
         grave = [line for line in lines if line.level in {"fatal", "panic", "error"}] or lines
         if not grave:
             return "it said nothing"

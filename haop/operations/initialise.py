@@ -13,7 +13,8 @@ from haop.model.spec import ClusterSpec, Durability, LocalSpec, NodeSpec, SpecEr
 from haop.operations import render
 from haop.operations.cluster import Cluster
 from haop.postgres.binaries import installations
-from haop.project import CONFIG, Project, load
+from haop.project import CONFIG, STATE, Project, load
+from haop.runtimes.local import check_length
 from haop.runtimes.processes import port_holder
 
 
@@ -56,6 +57,7 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
     spec = specification(folder, wishes)
     files = rendering.project(spec)
     _check(files[CONFIG])
+    check_length(folder / STATE)
     if taken := [name for name in (*files, "stack") if (folder / name).exists() and name != ".gitignore"]:
         hint = "move it away, or choose another folder; haop overwrites nothing"
         raise Refused(f"{folder} has a {taken[0]} already, but no {CONFIG}", hint=hint)

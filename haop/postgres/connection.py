@@ -89,7 +89,8 @@ def connected(
     """A connection for a few statements; the driver's errors become `ConnectionFailed` with one line of reason.
 
     Raises:
-        ConnectionFailed: the server refused, went away, is read-only, or did not answer in time. A statement that is wrong is a bug.
+        ConnectionFailed: the server refused, went away, is read-only, or did not answer in time.
+            A statement that is wrong is a bug.
     """
     try:
         with open_connection(endpoint, login, answer_seconds=answer_seconds) as connection:

@@ -32,6 +32,16 @@ _LOG_LIMIT = 10 * 2**20
 _LONGEST_PATH = 900
 
 
+def check_length(state: Path) -> None:
+    """Refuse a state folder whose data directories would lie too deep.
+
+    Raises:
+        Refused: PostgreSQL cannot use paths as long as these would be.
+    """
+    if len(os.fsencode(state)) > _LONGEST_PATH:
+        raise Refused(f"the path of {state} is too long for PostgreSQL", hint=f"at most {_LONGEST_PATH} bytes")
+
+
 class LocalRuntime:
     """Runs nodes as processes; capable of `Killable` and `Pausable`."""
 
@@ -65,8 +75,7 @@ class LocalRuntime:
 
     def check(self, settings: str) -> None:
         """Refuse ports in use, folders too deep or out of reach, PostgreSQL that is not here, settings it rejects."""
-        if len(str(self._home)) > _LONGEST_PATH:
-            raise Refused(f"the path of {self._home} is too long for PostgreSQL", hint=f"at most {_LONGEST_PATH} bytes")
+        check_length(self._state)
         present = next(folder for folder in (self._state, *self._state.parents) if folder.exists())
         if not os.access(present, os.W_OK):
             raise Refused(f"cannot write to {present}", hint="it belongs to another user, or is mounted read-only")

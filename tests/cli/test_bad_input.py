@@ -130,9 +130,7 @@ def test_broken_toml_is_told_with_file_and_line(refused: Refusals, shop: Path) -
         (r"^\[postgres.parameters\]", "[postgres.parameters]\nx = [1]", ("postgres.parameters.x: expected a string",)),
     ],
 )
-def test_a_key_that_cannot_be_used(
-    refused: Refusals, shop: Path, old: str, new: str, says: tuple[str, ...]
-) -> None:
+def test_a_key_that_cannot_be_used(refused: Refusals, shop: Path, old: str, new: str, says: tuple[str, ...]) -> None:
     edit(shop / "haop.toml", old, new)
     refused("-C", "shop", "up", says=says)
     refused("-C", "shop", "render", says=says)
@@ -149,9 +147,7 @@ def test_duplicate_ports(refused: Refusals, shop: Path) -> None:
     ("max_conections = 200", ("max_conections",)),
     ("max_connections = -5", ("max_connections", "-5")),
 ])  # fmt: skip
-def test_a_setting_that_postgres_rejects(
-    refused: Refusals, shop: Path, setting: str, says: tuple[str, ...]
-) -> None:
+def test_a_setting_that_postgres_rejects(refused: Refusals, shop: Path, setting: str, says: tuple[str, ...]) -> None:
     edit(shop / "haop.toml", r"^\[postgres.parameters\].*", f"[postgres.parameters]\n{setting}")
     refused("-C", "shop", "up", says=("PostgreSQL rejects its settings", "haop.toml", *says))
 

@@ -1,10 +1,12 @@
 -- What is this server, how far is it, and how is it set? One row. PostgreSQL 15 and newer; needs a superuser.
+-- A standby's is its receiver's; where none runs, the newest that it has WAL of: its control file lags as well.
 -- A primary's timeline is in the name of its WAL file: its control file lags until a checkpoint.
 SELECT
     CASE WHEN recovering THEN 'standby' ELSE 'primary' END AS role,
     CASE
         WHEN recovering THEN coalesce(receiver.received_tli, greatest(
-            recovery.min_recovery_end_timeline, checkpoint.timeline_id))
+            recovery.min_recovery_end_timeline, checkpoint.timeline_id,
+            (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$')))
         ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
     END AS timeline,
     CASE WHEN recovering THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn,
