@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 
+from haop.drills import threads
 from haop.drills.ledger import Ledger, Moment
 from haop.errors import ConnectionFailed
 from haop.model.endpoint import Endpoint
@@ -25,18 +27,9 @@ class Observer:
         self._stop = threading.Event()
         self._seen: dict[str, Role | None] = {}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Watch for as long as the context is open."""
-        threads = [threading.Thread(target=self._watch, args=(name,), daemon=True) for name in self._nodes]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        return threads.running([partial(self._watch, name) for name in self._nodes], self._stop)
 
     def _watch(self, name: str) -> None:
         while not self._stop.is_set():

@@ -8,11 +8,12 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 
 import psycopg
 
+from haop.drills import threads
 from haop.drills.ledger import Ledger, Outcome, Read, Write
 from haop.model.endpoint import Endpoint
 from haop.postgres.connection import BoundedConnection, Login, open_connection, reason
@@ -41,20 +42,10 @@ class Workload:
         self._ids = itertools.count(1)
         self._stop = threading.Event()
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         """Start the clients; end them, and wait for their end, with the context."""
         writers = [partial(self._write, f"writer {number}", self._writer) for number in range(1, WRITERS + 1)]
-        clients: list[Callable[[], None]] = [*writers, partial(self._write, PINNED, self._pinned), self._read]
-        threads = [threading.Thread(target=client, daemon=True, name="drill client") for client in clients]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+        return threads.running([*writers, partial(self._write, PINNED, self._pinned), self._read], self._stop)
 
     def acknowledges(self, *, by_new_primary: bool) -> bool:
         """Whether a write was acknowledged, by any node or by another than the old primary."""
