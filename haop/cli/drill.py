@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Break something on purpose, and measure what the clients saw.",
+    epilog="\b\nExamples:\n  haop drill failover --yes\n",
 )
 
 

@@ -133,7 +133,7 @@ class StreamingEngine:
         status = self.observe()
         for name in names:
             if self._runtime.state(name).state in {State.STOPPED, State.ABSENT}:
-                raise HaopError(f"{name} ended: {self.last_words(name)}", hint=f"haop logs --node {name}")
+                raise HaopError(self._how_it_ended(name), hint=f"haop logs --node {name}")
             self._require_hope(status, name)
         return status if all(status.streams(name) for name in names) else None
 

@@ -52,7 +52,9 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Pl
     elif not able:
         hint = "haop failover promotes the most advanced standby; start it first if it is stopped"
         raise NoPrimary("every node that was primary is fenced, and none was promoted", hint=hint)
-    first = [name for name in down if name in able]
+    # A primary that runs already is the one to follow: what else was primary then becomes its standby.
+    serves = any(name not in down for name in able)
+    first = [] if serves else [name for name in down if name in able]
     if len(first) > 1 and len(first) == len(able):
         hint = "pg_controldata says which is ahead; move the other's data directory away, haop up clones it again"
         raise NoPrimary(f"{' and '.join(first)} all have a primary's data, and none of them runs", hint=hint)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -177,7 +176,8 @@ def test_a_version_that_is_not_here(refused: Refusals, shop: Path) -> None:
     refused("-C", "shop", "up", says=(f"PostgreSQL {wanted} is not on this machine; here: {here}",))
 
 
-def test_programs_that_are_not_where_they_should_be(refused: Refusals) -> None:
+def test_programs_that_are_not_where_they_should_be(refused: Refusals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HAOP_PG_BINDIR", raising=False)
     refused("init", "new", "--pg-bindir", "/proc", says=("no whole set of PostgreSQL's programs in /proc", "initdb"))
 
 

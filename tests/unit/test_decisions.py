@@ -77,6 +77,7 @@ def test_nobody_is_promoted_beside_a_primary_or_at_the_price_of_rows() -> None:
         ({"db1": RUNNING, "db2": ABSENT}, {"db1"}, (None, ("db2",), ())),
         ({"db1": FENCED, "db2": RUNNING}, {"db1", "db2"}, (None, (), ("db1",))),
         ({"db1": RUNNING, "db2": RUNNING}, {"db1"}, (None, (), ())),
+        ({"db1": STOPPED, "db2": RUNNING}, {"db1", "db2"}, (None, ("db1",), ())),
     ],
 )
 def test_plan_up(
