@@ -14,7 +14,7 @@ from haop.operations import render
 from haop.operations.cluster import Cluster
 from haop.postgres.binaries import installations
 from haop.project import CONFIG, STATE, Project, load
-from haop.runtimes.local import check_length
+from haop.runtimes.preflight import check_length
 from haop.runtimes.processes import port_holder
 
 

@@ -32,7 +32,7 @@ def installations(bindir: str | None = None) -> Iterator[Installation]:
     Raises:
         Refused: the named folder does not hold PostgreSQL.
     """
-    if named := os.environ.get("HAOP_PG_BINDIR") or bindir:
+    if named := bindir or os.environ.get("HAOP_PG_BINDIR"):
         if not (found := _inspect(Path(named))):
             hint = f"it must hold {', '.join(PROGRAMS)}"
             raise Refused(f"no whole set of PostgreSQL's programs in {named}", hint=hint)

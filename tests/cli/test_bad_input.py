@@ -240,6 +240,7 @@ def test_a_data_directory_of_another_cluster(refused: Refusals, shop: Path) -> N
     local = shop / ".haop" / "local"
     (control := local / "db2" / "data" / "global" / "pg_control").parent.mkdir(parents=True)
     control.write_bytes(b"\1" + bytes(8191))
+    (local / "db2" / "data" / "PG_VERSION").write_text(f"{load(shop).spec.postgres}\n")
     (local / "cluster").mkdir()
     (local / "cluster" / "system_identifier").write_text("7000000000000000000\n")
     refused("-C", "shop", "up", says=("belongs to another cluster (system identifier 1, not 7000000000000000000)",))
