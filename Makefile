@@ -33,7 +33,7 @@ lint: $(STAMP) ## ruff, mypy, import-linter, shellcheck
 	$(BIN)/python tests/shellcheck.py
 
 bench: $(STAMP) ## Every benchmark, both sides in one run
-	$(BIN)/python benchmarks/all.py
+	$(BIN)/python -m benchmarks.all
 
 pictures: $(STAMP) ## The pictures in README.md, from a real run
 	$(BIN)/python docs/pictures.py

@@ -79,6 +79,16 @@ def patroni_venv(cache: Path) -> Path:
     return venv
 
 
+def same_python(cache: Path) -> str:
+    """`patronictl` for this very interpreter, so that a comparison with haop is not one of interpreters."""
+    venv = cache / "same-python"
+    _run(sys.executable, "-m", "venv", "--without-pip", str(venv))
+    python = str(venv / "bin" / "python")
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "patroni[etcd3]", "psycopg[binary]")
+    _run(python, "-m", "compileall", "-q", str(venv / "lib"))
+    return str(venv / "bin" / "patronictl")
+
+
 def _open(folder: Path) -> None:
     """Make the folder, and let the nodes' user enter it."""
     folder.mkdir(parents=True, exist_ok=True)

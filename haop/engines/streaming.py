@@ -1,6 +1,7 @@
 """PostgreSQL's own streaming replication: one primary, physical standbys through slots."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from haop.engines.base import Note, Promotion
@@ -11,7 +12,7 @@ from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
 from haop.postgres import replication
-from haop.postgres.connection import Login, connected
+from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.pointing import pointed_at
 from haop.project import Secrets
 from haop.runtimes.base import Runtime
@@ -75,22 +76,30 @@ class StreamingEngine:
         """Fence, promote, and let the other standbys follow."""
         status = self.observe()
         plan = self.plan_failover(status, to)
-        for name in plan.fence:
-            self._runtime.fence(name)
-            note("fenced", name)
-        with connected(self._runtime.endpoint(plan.node), self.admin) as primary:
-            replication.promote(primary)
-            wait_until(
-                lambda: not replication.in_recovery(primary), deadline=_PROMOTION_SECONDS, pause=0.002,
-                waiting_for=f"{plan.node} to end recovery", hint=f"haop logs --node {plan.node}",
-            )  # fmt: skip
-            note("promoted", plan.node)
-            replication.ensure_slots(primary, [n.slot for n in self._spec.nodes if n.name != plan.node])
+        with ThreadPoolExecutor(max_workers=len(status.nodes), thread_name_prefix="fence") as pool:
+            fences = [pool.submit(self._fence, name, note) for name in plan.fence]
+            with connected(self._runtime.endpoint(plan.node), self.admin) as primary:
+                for fence in fences:
+                    fence.result()  # raises where a node is not fenced: then nothing is promoted
+                self._promote(primary, plan.node)
+                note("promoted", plan.node)
+                replication.ensure_slots(primary, [n.slot for n in self._spec.nodes if n.name != plan.node])
         for standby in status.standbys:
             if standby.name != plan.node:
                 self.point(standby.name, plan.node)
                 note("follows", standby.name)
         return plan
+
+    def _fence(self, name: str, note: Note) -> None:
+        self._runtime.fence(name)
+        note("fenced", name)
+
+    def _promote(self, connection: BoundedConnection, name: str) -> None:
+        replication.promote(connection)
+        wait_until(
+            lambda: not replication.in_recovery(connection), deadline=_PROMOTION_SECONDS, pause=0.002,
+            waiting_for=f"{name} to end recovery", hint=f"haop logs --node {name}",
+        )  # fmt: skip
 
     def point(self, standby: str, primary: str) -> None:
         """Let a running standby follow another primary, through its slot there."""
@@ -120,7 +129,7 @@ class StreamingEngine:
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
         """Wait until these nodes stream, then set whose confirmation the primary waits for."""
         status = wait_until(
-            lambda: self._all_stream(names), deadline=deadline, pause=0.02,
+            lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
         if self._spec.durability is Durability.SYNC and status.primary:

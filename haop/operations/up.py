@@ -1,6 +1,7 @@
 """`haop up`: from whatever is there to a cluster whose replication is verified."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from haop.clock import SYSTEM_CLOCK
@@ -13,7 +14,7 @@ from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.postgres import drilling, replication, roles
-from haop.postgres.connection import connected
+from haop.postgres.connection import BoundedConnection, connected
 from haop.waiting import wait_until
 
 _START_SECONDS = 300.0
@@ -104,7 +105,7 @@ class _Up:
         if plan.primary:
             self.start_primary(plan.primary)
         self.require_one_primary()
-        with self.progress.step("roles, database, slots"):
+        with self.progress.step("roles and slots"):
             self.converge()
         self.start_standbys(plan.standbys)
         for name in plan.rejoin:
@@ -122,28 +123,34 @@ class _Up:
             )  # fmt: skip
 
     def start_standbys(self, names: tuple[str, ...]) -> None:
-        if not names:
-            return
+        """Start or clone them all at once; meanwhile the primary gets its database."""
         empty = [name for name in names if self.cluster.runtime.state(name).state is State.ABSENT]
-        with self.progress.step(f"{'clone' if empty else 'start'} {', '.join(names)}, wait for streaming"):
+        told = f"{'clone' if empty else 'start'} {', '.join(names)}; " if names else ""
+        with self.progress.step(f"{told}database"):
             for name in names:
                 self.cluster.runtime.start(self.services[name])
+            with self.primary() as link:
+                spec = self.cluster.project.spec
+                roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
             self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
 
     def converge(self) -> None:
-        """What a running primary must have: roles, the database, a slot for each standby, no left-over of a drill."""
+        """What a running primary must have before a standby can follow it."""
         own, spec = self.cluster.secrets, self.cluster.project.spec
-        primary = self._primary()
-        with connected(self.cluster.runtime.endpoint(primary), self.cluster.engine.admin, answer_seconds=60) as link:
-            wanted = {
-                "owner": (spec.owner, own.database_password),
-                "replication": (own.replication_user, own.replication_password),
-                "rewind": (own.rewind_user, own.rewind_password),
-                "monitor": (own.monitor_user, own.monitor_password),
-            }
+        wanted = {
+            "owner": (spec.owner, own.database_password),
+            "replication": (own.replication_user, own.replication_password),
+            "rewind": (own.rewind_user, own.rewind_password),
+            "monitor": (own.monitor_user, own.monitor_password),
+        }
+        with self.primary() as link:
             roles.ensure_roles(link, wanted)
-            roles.ensure_database(link, spec.database, spec.owner, own.monitor_user)
-            replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != primary])
+            replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != self._primary()])
+
+    def primary(self) -> AbstractContextManager[BoundedConnection]:
+        """A connection to the primary that waits a minute for an answer."""
+        endpoint = self.cluster.runtime.endpoint(self._primary())
+        return connected(endpoint, self.cluster.engine.admin, answer_seconds=60)
 
     def verify(self) -> status.Assessment:
         everybody = frozenset(self.services) - {self._primary()}

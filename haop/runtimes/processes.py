@@ -16,6 +16,8 @@ import psutil
 from haop.errors import HaopError
 from haop.process import reap
 
+_PROC = Path("/proc/self/cwd").exists()
+
 
 def remember(record: Path, pid: int) -> None:
     """Write down which process runs a node."""
@@ -87,9 +89,11 @@ def await_end(processes: Iterable[psutil.Process], seconds: float = 10.0) -> Non
 def stray(data: Path) -> list[psutil.Process]:
     """Server processes that still work in a data directory: PostgreSQL's have it as their working directory."""
     found = []
-    for process in psutil.process_iter(["name"]):
-        with suppress(psutil.Error):
-            if process.info["name"].startswith("postgres") and Path(process.cwd()) == data and alive(process):
+    for pid in psutil.pids():
+        with suppress(psutil.Error, OSError):
+            # The link is read by hand where there is one: this is in the path of every failover.
+            cwd = Path(f"/proc/{pid}/cwd").readlink() if _PROC else Path(psutil.Process(pid).cwd())
+            if cwd == data and alive(process := psutil.Process(pid)):
                 found.append(process)
     return found
 

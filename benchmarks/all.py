@@ -1,0 +1,7 @@
+"""Every benchmark, one after the other."""
+
+import subprocess
+import sys
+
+for name in ("startup", "status", "up", "failover"):
+    subprocess.run((sys.executable, "-m", f"benchmarks.{name}"), check=True)

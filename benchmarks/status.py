@@ -1,0 +1,54 @@
+"""`haop status` against `patronictl list`, of two nodes each; of nine nodes; with a node that is stopped."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.peer_patroni import patroni_cluster, same_python
+from benchmarks.timing import HAOP, in_turn, ratio, wall
+from haop.postgres.binaries import installations
+from tests import support
+
+
+def status(root: Path) -> float:
+    """One `haop status`."""
+    return wall((HAOP, "-C", str(root), "status"))
+
+
+def main() -> None:
+    """All sides in turn, on clusters of one PostgreSQL."""
+    print("status, whole processes")
+    system = next(found for found in installations() if not found.wheel)
+    with ExitStack() as stack:
+        folder = stack.enter_context(support.folder())
+        roots = {}
+        for count in (2, 9):
+            project = support.make_project(folder / f"of{count}", nodes=count, postgres=system.major)
+            roots[count] = stack.enter_context(support.running(project)).project.root
+        (folder / "peer").mkdir()
+        peer = stack.enter_context(patroni_cluster(system.bindir, folder / "peer"))
+        patronictl = same_python(folder / "peer")
+        found = in_turn({
+            "haop status, 2 nodes": lambda: status(roots[2]),
+            "patronictl list, 2 nodes": lambda: wall((patronictl, *peer.patronictl[1:], "list")),
+            "haop status, 9 nodes": lambda: status(roots[9]),
+        })  # fmt: skip
+        ratio("haop status / patronictl list", found["haop status, 2 nodes"], found["patronictl list, 2 nodes"], 0.65)
+        ratio("haop status, 9 nodes / 2 nodes", found["haop status, 9 nodes"], found["haop status, 2 nodes"], 1.5)
+        silent_node(folder, system.major)
+
+
+def silent_node(folder: Path, major: int) -> None:
+    """Nodes that hang: on this runtime the process table tells, so that no deadline passes."""
+    cluster = support.make_project(folder / "silent", postgres=major)
+    with support.running(cluster):
+        before = in_turn({"haop status, 2 nodes": lambda: status(cluster.project.root)})
+        cluster.runtime.pause("db2")
+        cluster.runtime.pause("db1")
+        after = in_turn({"haop status, both nodes paused": lambda: status(cluster.project.root)})
+        cluster.runtime.resume("db1")
+        cluster.runtime.resume("db2")
+    ratio("paused / running", next(iter(after.values())), next(iter(before.values())), 1.5)
+
+
+if __name__ == "__main__":
+    main()
