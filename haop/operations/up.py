@@ -129,10 +129,18 @@ class _Up:
         with self.progress.step(f"{told}database"):
             for name in names:
                 self.cluster.runtime.start(self.services[name])
-            with self.primary() as link:
-                spec = self.cluster.project.spec
-                roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
+            try:
+                self.make_database()
+            except HaopError:
+                for name in names:
+                    self.cluster.runtime.stop(name)  # no clone goes on behind the back of who reads the error
+                raise
             self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
+
+    def make_database(self) -> None:
+        spec = self.cluster.project.spec
+        with self.primary() as link:
+            roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
 
     def converge(self) -> None:
         """What a running primary must have before a standby can follow it."""
