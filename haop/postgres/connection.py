@@ -121,4 +121,7 @@ def reason(error: psycopg.Error) -> str:
     for part, told in known.items():
         if part in text:
             return told
-    return (text.splitlines() or [type(error).__name__])[0].strip()
+    first = (text.splitlines() or [type(error).__name__])[0].strip()
+    # A short write is a full disk too, and its message does not say so.
+    disk_full = error.sqlstate == "53100" and "No space left" not in first
+    return f"No space left on device: {first}" if disk_full else first
