@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines.streaming import REJOIN_SECONDS
@@ -83,7 +84,21 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     plan = plan_up(states, frozenset(name for name in services if cluster.engine.was_primary(name)))
     with audited(cluster.project, "up") as outcome:
         outcome.detail = _told(plan)
-        return _Up(cluster, services, progress).run(plan)
+        begun = SYSTEM_CLOCK.now()
+        try:
+            return _Up(cluster, services, progress).run(plan)
+        except HaopError as error:
+            if "No space left" in error.message or not _disk_was_full(cluster, begun):
+                raise
+            hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
+            raise type(error)(f"No space left on device: {error.message}", hint=hint) from error
+
+
+def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
+    """Whether a node said so: a full disk shows in many ways, a lost connection among them."""
+    names = [node.name for node in cluster.project.spec.nodes]
+    lines = cluster.runtime.logs(names, follow=False, since=since)
+    return any("No space left on device" in line.message for line in lines)
 
 
 def _told(plan: Plan) -> str:
