@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from tests import support
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 MAJORS = (15, 18)
 REQUIRED = set(filter(None, os.environ.get("HAOP_REQUIRE", "").split(",")))
+
+
+def pytest_configure() -> None:
+    """Who runs the tests in the background may ignore Ctrl-C, and every child would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
