@@ -5,14 +5,16 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peer_patroni import same_python
-from benchmarks.timing import HAOP, in_turn, ratio, wall
+from benchmarks.timing import HAOP, in_turn, ratio, succeeds, wall
 
 
 def main() -> None:
     """Both sides in turn."""
-    print("start-up, whole processes")
+    print("start-up, whole processes; patronictl on the same Python as haop")
     with tempfile.TemporaryDirectory(prefix="haop-bench-") as folder:
         patronictl = same_python(Path(folder))
+        for argv in ((HAOP, "--version"), (HAOP, "--help"), (patronictl, "--help")):
+            succeeds(argv)
         found = in_turn({
             "python -c pass": lambda: wall((sys.executable, "-c", "pass")),
             "haop --version": lambda: wall((HAOP, "--version")),

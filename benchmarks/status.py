@@ -1,10 +1,10 @@
-"""`haop status` against `patronictl list`, of two nodes each; of nine nodes; with a node that is stopped."""
+"""`haop status` against `patronictl list`, of two nodes each; of nine nodes; with silent nodes."""
 
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.peer_patroni import patroni_cluster, same_python
-from benchmarks.timing import HAOP, in_turn, ratio, wall
+from benchmarks.timing import HAOP, in_turn, ratio, succeeds, wall
 from haop.postgres.binaries import installations
 from tests import support
 
@@ -16,7 +16,7 @@ def status(root: Path) -> float:
 
 def main() -> None:
     """All sides in turn, on clusters of one PostgreSQL."""
-    print("status, whole processes")
+    print("status, whole processes; patronictl on the same Python as haop")
     system = next(found for found in installations() if not found.wheel)
     with ExitStack() as stack:
         folder = stack.enter_context(support.folder())
@@ -27,9 +27,12 @@ def main() -> None:
         (folder / "peer").mkdir()
         peer = stack.enter_context(patroni_cluster(system.bindir, folder / "peer"))
         patronictl = same_python(folder / "peer")
+        listing = (patronictl, *peer.patronictl[1:], "list")
+        for argv in (listing, *((HAOP, "-C", str(root), "status") for root in roots.values())):
+            succeeds(argv)
         found = in_turn({
             "haop status, 2 nodes": lambda: status(roots[2]),
-            "patronictl list, 2 nodes": lambda: wall((patronictl, *peer.patronictl[1:], "list")),
+            "patronictl list, 2 nodes": lambda: wall(listing),
             "haop status, 9 nodes": lambda: status(roots[9]),
         })  # fmt: skip
         ratio("haop status / patronictl list", found["haop status, 2 nodes"], found["patronictl list, 2 nodes"], 0.65)
@@ -38,16 +41,22 @@ def main() -> None:
 
 
 def silent_node(folder: Path, major: int) -> None:
-    """Nodes that hang: on this runtime the process table tells, so that no deadline passes."""
+    """Nodes that are stopped or hang: on this runtime the process table tells, so that no deadline passes."""
     cluster = support.make_project(folder / "silent", postgres=major)
+    timed: dict[str, float] = {}
     with support.running(cluster):
-        before = in_turn({"haop status, 2 nodes": lambda: status(cluster.project.root)})
+        timed |= in_turn({"both nodes run": lambda: status(cluster.project.root)})
         cluster.runtime.pause("db2")
         cluster.runtime.pause("db1")
-        after = in_turn({"haop status, both nodes paused": lambda: status(cluster.project.root)})
+        timed |= in_turn({"both nodes paused": lambda: status(cluster.project.root)})
         cluster.runtime.resume("db1")
         cluster.runtime.resume("db2")
-    ratio("paused / running", next(iter(after.values())), next(iter(before.values())), 1.5)
+        cluster.runtime.stop("db2")
+        timed |= in_turn({"db2 stopped": lambda: status(cluster.project.root)})
+    running = timed["both nodes run"]
+    ratio("haop status, paused / running", timed["both nodes paused"], running, 1.5)
+    ratio("haop status, one stopped / running", timed["db2 stopped"], running, 1.5)
+    print(f"  a stopped node adds {(timed['db2 stopped'] - running) * 1000:.0f} ms; no deadline was waited for")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,13 @@ def bare(root: Path, system: Installation) -> float:
     return seconds
 
 
+def locale(major: int) -> tuple[str, ...]:
+    """As templates/node.sh.j2 is rendered."""
+    if major >= 17:
+        return ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+    return ("--locale=C.UTF-8",)
+
+
 def typed(system: Installation, user: RunAs, program: str, *arguments: Path | str) -> str:
     """What a program printed."""
     identity = {"user": user.uid, "group": user.gid, "extra_groups": []} if user.switches else {}
