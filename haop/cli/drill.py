@@ -46,15 +46,23 @@ def failover(
       haop drill failover
       haop drill failover --fault pause --yes --json
     """
+    from haop.cli.console import ERR
     from haop.cli.steps import Steps
     from haop.drills.drill import FailoverDrill
     from haop.drills.faults import Fault
+    from haop.operations import heal
 
     cluster = opened(ctx)
     drill = FailoverDrill(cluster, Fault(fault), Steps())
     drill.require_steady_state()
     confirm(f"{fault.capitalize()} {drill.old_primary}, the primary of '{cluster.project.spec.name}'?", assume=yes)
-    show(drill.run(), as_json=as_json)
+    try:
+        report = drill.run()
+    except KeyboardInterrupt:
+        if heal.read(cluster.project):
+            ERR.print("\n[yellow]the drill had begun to break things; bring everything back: haop up[/yellow]")
+        raise
+    show(report, as_json=as_json)
 
 
 def show(report: "Report", *, as_json: bool) -> None:

@@ -1,9 +1,11 @@
 """`haop up`: from whatever is there to a cluster whose replication is verified."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines.streaming import REJOIN_SECONDS
@@ -139,18 +141,34 @@ class _Up:
 
     def start_standbys(self, names: tuple[str, ...]) -> None:
         """Start or clone them all at once; meanwhile the primary gets its database."""
-        empty = [name for name in names if self.cluster.runtime.state(name).state is State.ABSENT]
+        empty = tuple(name for name in names if self.cluster.runtime.state(name).state is State.ABSENT)
         told = f"{'clone' if empty else 'start'} {', '.join(names)}; " if names else ""
         with self.progress.step(f"{told}database"):
             for name in names:
                 self.cluster.runtime.start(self.services[name])
-            try:
+            with self.ended_together(empty):
                 self.make_database()
-            except HaopError:
-                for name in names:
-                    self.cluster.runtime.stop(name)  # no clone goes on behind the back of who reads the error
-                raise
+                self.await_clones(empty)
             self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
+
+    @contextmanager
+    def ended_together(self, clones: tuple[str, ...]) -> Iterator[None]:
+        """No clone goes on behind the back of who reads an error or pressed Ctrl-C."""
+        try:
+            yield
+        except BaseException:
+            for name in clones:
+                self.cluster.runtime.stop(name)
+            raise
+
+    def await_clones(self, names: tuple[str, ...]) -> None:
+        """Wait until each has its data, or has ended. A clone takes as long as the database is large: no deadline."""
+        version, over = PurePosixPath("PG_VERSION"), {State.STOPPED, State.ABSENT}
+        runtime = self.cluster.runtime
+        wait_until(
+            lambda: all(runtime.read_data(name, version) or runtime.state(name).state in over for name in names),
+            deadline=math.inf, pause=0.05, waiting_for=f"{', '.join(names)} to be cloned",
+        )  # fmt: skip
 
     def make_database(self) -> None:
         spec = self.cluster.project.spec

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,7 +152,8 @@ def test_the_ledger_is_dropped_and_the_report_is_stored(shared: Cluster) -> None
     assert schemas == []
     stored = json.loads((shared.project.state / "drills" / f"{report.id}.json").read_text())
     assert stored["verdict"] == "passed"
-    assert stored["acknowledged_writes"] == sum(stored["acknowledged_per_bucket"]) or stored["acknowledged_writes"] > 0
+    # The chart ends with the last attempt; if that was acknowledged, it stands on the edge and in no bar.
+    assert 0 <= stored["acknowledged_writes"] - sum(stored["acknowledged_per_bucket"]) <= 1
     assert heal.read(shared.project) is None
 
 
@@ -161,21 +161,19 @@ def test_the_ledger_is_dropped_and_the_report_is_stored(shared: Cluster) -> None
 def test_an_interrupted_drill_is_named_and_healed_by_up(folder: Path, ending: signal.Signals, code: int) -> None:
     with support.running(support.make_project(folder / "shop")) as cluster:
         argv = [sys.executable, "-m", "haop", "-C", str(cluster.project.root), "drill", "failover", "--yes"]
-        process = subprocess.Popen([*argv, "--fault", "pause"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([*argv, "--fault", "pause"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_until(lambda: heal.read(cluster.project), deadline=30, waiting_for="the fault", pause=0.005)
         os.kill(process.pid, ending)
-        assert process.wait(30) == code
+        told = process.communicate(timeout=30)[1].decode()
+        assert process.returncode == code
+        assert (ending is signal.SIGINT) == ("bring everything back: haop up" in told)
         assert "open-fault" in {finding.code for finding in status.observe(cluster).findings}
-        if not cluster.engine.observe().primaries:  # it died between the fault and the promotion
-            cluster.runtime.resume("db1")
         assert up(cluster, Quiet()).health is Health.HEALTHY
         assert heal.read(cluster.project) is None
 
 
 def test_drills_run_on_the_oldest_version_through_tls(folder: Path) -> None:
     with support.running(support.make_project(folder / "shop", postgres=require(15))) as cluster:
-        begun = time.monotonic()
         report = drill(cluster)
         assert report.settings["tls"] is True
         assert report.measured.write_recovery_seconds is not None
-        assert report.measured.write_recovery_seconds < time.monotonic() - begun

