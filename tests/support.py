@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -65,8 +66,10 @@ def make_project(
     )  # fmt: skip
     root = initialise(where, wishes).project.root
     config = root / "haop.toml"
+    # What a drill is judged by must not depend on how busy this machine is.
+    text = re.sub(r'^(write|read)_recovery = "[^"]*"', r'\1_recovery = "30s"', config.read_text(), flags=re.MULTILINE)
     lines = "".join(f'{key} = "{value}"\n' for key, value in {**QUICK, **(parameters or {})}.items())
-    config.write_text(config.read_text().replace("\n[local]", f"{lines}\n[local]"))
+    config.write_text(text.replace("\n[local]", f"{lines}\n[local]"))
     return Cluster.of(load(root))
 
 

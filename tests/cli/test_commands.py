@@ -48,8 +48,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shop(folder: Path) -> Iterator[Cluster]:
-    """A running cluster that the tests below share; each leaves it healthy."""
-    with support.running(support.make_project(folder / "shop")) as cluster:
+    """A running cluster that the tests below share; each leaves it healthy. A drill loses nothing there: it is sync."""
+    with support.running(support.make_project(folder / "shop", durability="sync")) as cluster:
         yield cluster
 
 

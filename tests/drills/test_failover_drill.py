@@ -74,7 +74,7 @@ def test_a_sync_cluster_waits_for_its_standby_again_after_a_drill(shared: Cluste
 
 
 def test_three_nodes_the_third_follows_the_new_primary(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
+    with support.running(support.make_project(folder / "shop", nodes=3, durability="sync")) as cluster:
         report = drill(cluster)
         assert report.verdict.word is Word.PASSED, report.verdict.reasons
         found = cluster.engine.observe()
@@ -111,7 +111,7 @@ def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: 
 
 
 def test_a_paused_old_primary_that_goes_on_takes_no_write(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop")) as cluster:
+    with support.running(support.make_project(folder / "shop", durability="sync")) as cluster:
         report = drill(cluster, Fault.PAUSE)
         assert report.measured.old_primary == ()
         assert report.verdict.word is Word.PASSED, report.verdict.reasons
