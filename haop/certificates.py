@@ -33,17 +33,31 @@ def authority(folder: Path, cluster: str) -> Path:
 
 
 def issue(folder: Path, node: str) -> tuple[str, str]:
-    """A fresh certificate and key for a node, as PEM texts; valid for its name, localhost and 127.0.0.1."""
+    """The certificate and key of a node, as PEM texts, made unless they are there.
+
+    Valid for its name, for the name that its peers use in a Compose stack, for localhost and 127.0.0.1.
+    """
+    certificate_path, key_path = folder / f"{node}.crt", folder / f"{node}.key"
+    if certificate_path.exists() and key_path.exists():
+        return certificate_path.read_text(encoding="utf-8"), key_path.read_text(encoding="utf-8")
     issuer = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
     issuer_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
     assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(node), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [
+        x509.DNSName(node),
+        x509.DNSName(f"{node}.replication"),
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
     builder = _builder(_name(node), issuer.subject, key).add_extension(
         x509.SubjectAlternativeName(names), critical=False
     )
-    certificate = builder.sign(issuer_key, hashes.SHA256())
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), _private(key).decode()
+    certificate = builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    key_path.touch(mode=0o600)
+    key_path.write_bytes(_private(key))
+    certificate_path.write_bytes(certificate)
+    return certificate.decode(), _private(key).decode()
 
 
 def _name(common_name: str) -> x509.Name:

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,36 @@ def run(
         last_words = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-3:]
         raise CommandFailed(f"{argv[0]} ended with code {done.returncode}: {' / '.join(last_words)}")
     return Completed(tuple(argv), done.stdout, done.stderr)
+
+
+def watch(
+    argv: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a program that may take as long as it needs, and pass on each line that it prints as it prints it.
+
+    Raises:
+        CommandFailed: it could not be started, or ended with an error.
+    """
+    lines: deque[str] = deque(maxlen=3)
+    try:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", env=_environment(environment), cwd=cwd,
+        )  # fmt: skip
+    except OSError as error:
+        raise CommandFailed(f"cannot run {argv[0]}: {error.strerror}") from error
+    with child:
+        assert child.stdout
+        for line in child.stdout:
+            if told := line.strip():
+                lines.append(told)
+                say(told)
+    if child.returncode:
+        raise CommandFailed(f"{argv[0]} ended with code {child.returncode}: {' / '.join(lines) or 'it said nothing'}")
 
 
 def spawn(

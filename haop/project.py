@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from haop.errors import BadConfiguration, Refused
-from haop.model.spec import ClusterSpec, SpecError, nearest
+from haop.model.spec import ClusterSpec
+from haop.model.table import SpecError, nearest
 
 CONFIG, ENV, STATE, STACK = "haop.toml", ".env", ".haop", "stack"
 
@@ -28,15 +29,16 @@ class Secrets:
     replication_password: str = field(repr=False)
     rewind_password: str = field(repr=False)
     monitor_password: str = field(repr=False)
+    redis_password: str = field(repr=False, default="")
 
     @classmethod
-    def from_environment(cls, values: Mapping[str, str | None], source: Path) -> Self:
-        """Take each field from the key of its name in capitals.
+    def from_environment(cls, values: Mapping[str, str | None], source: Path, *, redis: bool) -> Self:
+        """Take each field from the key of its name in capitals; Redis's only where there is a Redis.
 
         Raises:
             BadConfiguration: a key is missing or empty.
         """
-        keys = [f.name.upper() for f in fields(cls)]
+        keys = [f.name.upper() for f in fields(cls) if f.name != "redis_password" or redis]
         for key in keys:
             if not values.get(key):
                 hint = f"add {key}=... to {source}{nearest(key, [k for k in values if k not in keys])}"
@@ -46,7 +48,7 @@ class Secrets:
                     f"{source}: {key} has a line break, a backslash or a colon",
                     hint="PostgreSQL's password files cannot hold these; choose a value without them",
                 )
-        return cls(**{f.name: str(values[f.name.upper()]) for f in fields(cls)})
+        return cls(**{key.lower(): str(values[key]) for key in keys})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ class Project:
             values = dotenv.dotenv_values(path, interpolate=False)
         except (OSError, UnicodeDecodeError) as error:
             raise BadConfiguration(f"{path}: cannot be read ({error})") from error
-        return Secrets.from_environment(values, path)
+        return Secrets.from_environment(values, path, redis=self.spec.redis is not None)
 
     def record(
         self,

@@ -1,13 +1,16 @@
 """Templates and a specification become texts. Writes nothing; a name that a template misses is an error."""
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from haop.model.containers import layout
 from haop.model.endpoint import Endpoint
-from haop.model.spec import ClusterSpec
+from haop.model.service import Service
+from haop.model.spec import ClusterSpec, Durability, quorum
 
 # --locale-provider=builtin sorts alike on every machine, whatever its C library; it came with 17.
 _LOCALE_BUILTIN = "--locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C"
@@ -15,14 +18,14 @@ _LOCALE_OLDER = "--locale=C.UTF-8"
 
 
 def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[str]) -> dict[str, str]:
-    """The files of `stack/`: file name to content.
+    """The files of `stack/` that every runtime needs: file name to content.
 
     Args:
         spec: the cluster as it is asked for.
         places: where each node is reached by its peers.
-        networks: the CIDR blocks that clients and standbys come from.
+        networks: what `pg_hba.conf` calls the addresses that clients and standbys come from.
     """
-    environment = _environment()
+    names = ["node.sh", "pg_hba.conf", "postgresql.conf"]
     values = {
         "cluster": spec.name,
         "postgres": spec.postgres,
@@ -31,9 +34,53 @@ def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[
         "locale": _LOCALE_BUILTIN if spec.postgres >= 17 else _LOCALE_OLDER,
         "networks": networks,
         "parameters": spec.parameters,
+        "container": spec.runtime == "compose",
+        "mount": layout(spec.postgres).mount,
+        "database": spec.database,
+        "owner": spec.owner,
+        "confirming": quorum(node.name for node in spec.nodes[1:]) if spec.durability is Durability.SYNC else "",
     }
-    names = ("node.sh", "pg_hba.conf", "postgresql.conf")
-    return {name: environment.get_template(f"{name}.j2").render(values) for name in names}
+    return _rendered(names, values)
+
+
+def compose(
+    spec: ClusterSpec, services: Mapping[str, Service], places: Mapping[str, Endpoint], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The files of `stack/` that only a Compose stack has.
+
+    Args:
+        spec: the cluster as it is asked for.
+        services: the nodes, and what stands beside them. Only the names of their secrets are read.
+        places: where each node is reached by its peers.
+        environment: what every node's container finds where.
+    """
+    nodes = [services[node.name] for node in spec.nodes]
+    own = {name: value for name, value in nodes[0].environment.items() if nodes[1].environment.get(name) != value}
+    shared = {name: value for name, value in nodes[0].environment.items() if name not in own}
+    web = services.get("web")
+    values = {
+        "cluster": spec.name,
+        "image": spec.compose.image or f"postgres:{spec.postgres}",
+        "compose": spec.compose,
+        "mount": layout(spec.postgres).mount,
+        "shared_environment": {**shared, **environment},
+        "nodes": [
+            {
+                "name": node.name,
+                "port": node.port,
+                "host": places[node.name].host,
+                "environment": {name: node.environment[name] for name in own},
+                "secrets": [str(path) for path in node.secrets],
+            }
+            for node in nodes
+        ],
+        "redis": spec.redis,
+        "web": spec.web,
+        "web_environment": web.environment if web else {},
+        "web_secrets": [str(path) for path in web.secrets] if web else [],
+    }
+    names = ["compose.yaml", "health.sh", *(["redis.sh"] if spec.redis else [])]
+    return {**_rendered(names, values), "roles.sql": (Path(__file__).parent / "postgres/sql/roles.sql").read_text()}
 
 
 def project(spec: ClusterSpec) -> dict[str, str]:
@@ -42,24 +89,36 @@ def project(spec: ClusterSpec) -> dict[str, str]:
     toml = environment.get_template("haop.toml.j2").render(
         name=spec.name, postgres=spec.postgres, runtime=spec.runtime, engine=spec.engine, durability=spec.durability,
         database=spec.database, owner=spec.owner, nodes=spec.nodes, parameters=spec.parameters,
-        bindir=spec.local.bindir,
+        bindir=spec.local.bindir, redis=spec.redis,
     )  # fmt: skip
     env = environment.get_template("env.j2")
     return {
         "haop.toml": toml,
-        ".env": env.render(name=spec.name, example=False, secret=lambda: secrets.token_urlsafe(24)),
-        ".env.example": env.render(name=spec.name, example=True, secret=lambda: "change-me"),
+        ".env": env.render(name=spec.name, redis=spec.redis, example=False, secret=lambda: secrets.token_urlsafe(24)),
+        ".env.example": env.render(name=spec.name, redis=spec.redis, example=True, secret=lambda: "change-me"),
         ".gitignore": environment.get_template("gitignore.j2").render(),
     }
+
+
+def _rendered(names: Sequence[str], values: Mapping[str, object]) -> dict[str, str]:
+    environment = _environment()
+    return {name: environment.get_template(f"{name}.j2").render(values) for name in names}
+
+
+def _yaml(value: object) -> str:
+    """A scalar or a list as YAML reads it: JSON. Compose would replace what follows a dollar, but for a doubled one."""
+    return json.dumps(value).replace("$", "$$")
 
 
 def _environment() -> Environment:
     """The templates of the installed package, or of the checkout that an editable installation points to."""
     inside = Path(__file__).parent / "templates"
     folder = inside if inside.is_dir() else Path(__file__).parent.parent / "templates"
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - shell, TOML, PostgreSQL's settings; no HTML
     )
+    environment.filters |= {"yaml": _yaml, "interpolated": json.dumps}
+    return environment

@@ -33,8 +33,8 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from haop.operations.up import up as operation
 
     cluster = opened(ctx)
-    if cluster.runtime.run_as.switches:
-        ERR.print(f"running as root: servers run as user '{cluster.runtime.run_as.name}'", style="dim", soft_wrap=True)
+    if remark := cluster.runtime.remark:
+        ERR.print(remark, style="dim", soft_wrap=True)
     assessment = operation(cluster, Steps())
     show(cluster, assessment, as_json=as_json)
     if not as_json:

@@ -74,7 +74,7 @@ def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _duration(text: str) -> float:
-    from haop.model.spec import parse_duration
+    from haop.model.table import parse_duration
 
     try:
         return parse_duration(f"{text}in" if text.endswith("m") else text)

@@ -22,7 +22,10 @@ def init(
     postgres: Annotated[
         int | None, typer.Option(min=15, max=18, help="Major version; default: the newest that is here.")
     ] = None,
-    runtime: Annotated[Literal["local"], typer.Option(help="What runs the nodes.")] = "local",
+    runtime: Annotated[
+        Literal["compose", "local"] | None,
+        typer.Option(help="What runs the nodes; default: compose where a Docker engine answers, else local."),
+    ] = None,
     engine: Annotated[Literal["streaming"], typer.Option(help="What replicates.")] = "streaming",
     durability: Annotated[
         Literal["async", "sync"], typer.Option(help="sync: acknowledged once a standby has it too.")
@@ -42,6 +45,7 @@ def init(
     Examples:
       haop init shop
       haop init shop --nodes 3 --durability sync --first-port 6000
+      haop init shop --runtime local
     """
     from haop.cli.console import OUT
     from haop.operations.initialise import Wishes, initialise
@@ -56,7 +60,9 @@ def init(
         OUT.print(f"{root} is a project already; nothing changed")
         return
     ports = ", ".join(f"{node.name} on {node.port}" for node in spec.nodes)
-    OUT.print(f"{root}: cluster '{spec.name}', PostgreSQL {spec.postgres}, {spec.durability}, {ports}")
+    OUT.print(f"{root}: cluster '{spec.name}', PostgreSQL {spec.postgres}, {spec.runtime}, {spec.durability}, {ports}")
+    if done.why:
+        OUT.print(f"runtime {spec.runtime}: {done.why}", soft_wrap=True)
     OUT.print("haop.toml is yours to edit; .env holds the passwords; next: " + _next(directory))
 
 
@@ -72,11 +78,10 @@ def render(
       haop render --check
     """
     from haop.cli.console import OUT, print_json
-    from haop.operations.render import compare, write
+    from haop.operations.render import compare, refresh
 
     cluster = opened(ctx)
-    files = cluster.stack()
-    found = compare(cluster.project, files) if check else write(cluster.project, files)
+    found = compare(cluster.project, cluster.stack(cluster.services())) if check else refresh(cluster)
     if as_json:
         print_json({"schema": "haop.render/1", "stale": found.stale and check, "changed": dict(found.diffs)})
     elif check:

@@ -1,6 +1,7 @@
 """Progress: each step with the time it took."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -20,24 +21,27 @@ class Steps:
         self._monotonic = monotonic
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
+    def step(self, title: str) -> Iterator[Callable[[str], None]]:
         """Show a step."""
         begun, live = self._monotonic(), self._console.is_interactive
         done, failed = ("✓", "✗") if live else ("ok", "failed")
+        details: deque[str] = deque(maxlen=1)
         try:
-            with self._spinner(title, begun) if live else nullcontext():
-                yield
+            with self._spinner(title, begun, details) if live else nullcontext():
+                yield details.append
         except BaseException:
             self._console.print(self._ended(failed, "red", title, begun))
             raise
         self._console.print(self._ended(done, "green", title, begun))
 
-    def _spinner(self, title: str, begun: float) -> Live:
+    def _spinner(self, title: str, begun: float, details: deque[str]) -> Live:
         spinner = Spinner("dots", text=title)
 
         def tick() -> Spinner:
             seconds = self._monotonic() - begun
-            spinner.update(text=Text.assemble(title, (f"  {seconds:.1f} s", "dim") if seconds > 1 else ""))
+            room = self._console.width - len(title) - 14
+            detail = f"  {details[0][:room]}" if details and room > 10 else ""
+            spinner.update(text=Text.assemble(title, (f"  {seconds:.1f} s{detail}", "dim") if seconds > 1 else ""))
             return spinner
 
         return Live(console=self._console, transient=True, refresh_per_second=12, get_renderable=tick)

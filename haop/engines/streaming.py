@@ -243,6 +243,8 @@ class StreamingEngine:
             for user, password in accounts.items()
         ]
         secrets = {"passfile": "\n".join(lines) + "\n", "superuser_password": own.postgres_password + "\n"}
+        if self._runtime.unattended:  # then the node script makes the roles
+            secrets["owner_password"] = own.database_password + "\n"
         if self._runtime.tls:
             from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
 
@@ -254,8 +256,6 @@ class StreamingEngine:
             command=("sh", "node.sh"),
             environment={
                 "HAOP_NODE": name,
-                "HAOP_LISTEN": self._runtime.places()[name].host,
-                "HAOP_PORT": str(port),
                 "HAOP_REPLICATION_USER": own.replication_user,
                 "HAOP_REWIND_USER": own.rewind_user,
                 "HAOP_MONITOR_USER": own.monitor_user,

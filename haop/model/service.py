@@ -17,7 +17,7 @@ class Service:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]  # never a secret
-    secrets: Mapping[PurePosixPath, str]  # contents; they arrive as files with mode 0600
+    secrets: Mapping[PurePosixPath, str]  # contents; they arrive as files that nobody else can read
     port: int
 
 
@@ -32,10 +32,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """The state of one service, and whether its fence marker is set."""
+    """The state of one service, whether its fence marker is set, how it ended, and from which image it is."""
 
     state: State
     fenced: bool = False
+    ended: str | None = None  # where the runtime knows more than that it is stopped
+    image: str | None = None  # name and digest, of a container
 
 
 @dataclass(frozen=True, slots=True, order=True)

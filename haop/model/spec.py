@@ -4,16 +4,18 @@
 `SpecError`, which names the key and what was expected. Nothing here reads a file.
 """
 
-import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from haop.model.containers import ComposeSpec, RedisSpec, WebSpec
+from haop.model.table import SpecError, Table
+
 POSTGRES_VERSIONS = (15, 16, 17, 18)
 NODES_AT_LEAST, NODES_AT_MOST = 2, 9
-RUNTIMES = ("local",)
+RUNTIMES = ("compose", "local")
 ENGINES = ("streaming",)
 
 # haop decides these: they follow from the node, its place and its role.
@@ -27,17 +29,6 @@ OWN_PARAMETERS = frozenset({
 _NODE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _SQL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _PARAMETER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|h)")
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
-
-
-class SpecError(ValueError):
-    """A key of `haop.toml` that cannot be used."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"{key}: {problem}")
-        self.key = key
-        self.problem = problem
 
 
 class Durability(StrEnum):
@@ -92,6 +83,9 @@ class ClusterSpec:
     objectives: Objectives = Objectives()
     parameters: Mapping[str, str]
     local: LocalSpec = LocalSpec()
+    compose: ComposeSpec = ComposeSpec()
+    redis: RedisSpec | None = None
+    web: WebSpec | None = None
 
     def node(self, name: str) -> NodeSpec:
         """The node of that name.
@@ -108,14 +102,16 @@ class ClusterSpec:
         Raises:
             SpecError: a key is missing, unknown, or has a value that cannot be used.
         """
-        top = _Table("", document)
+        top = Table("", document)
         cluster, database = top.table("cluster"), top.table("database")
         objectives, local = top.table("objectives", required=False), top.table("local", required=False)
         postgres = top.table("postgres", required=False)
+        redis, web = top.table("redis", required=False), top.table("web", required=False)
+        runtime = cluster.choice("runtime", RUNTIMES, "local")
         spec = cls(
             name=cluster.name("name", _NODE_NAME, "a-z, 0-9 and hyphens, starting with a letter, at most 31"),
             postgres=cluster.choice("postgres", POSTGRES_VERSIONS),
-            runtime=cluster.choice("runtime", RUNTIMES, "local"),
+            runtime=runtime,
             engine=cluster.choice("engine", ENGINES, "streaming"),
             durability=Durability(cluster.choice("durability", tuple(map(str, Durability)), "async")),
             database=database.name("name", _SQL_NAME, "a-z, 0-9 and _, starting with a letter, at most 63"),
@@ -128,37 +124,29 @@ class ClusterSpec:
             ),
             parameters=_parameters(postgres.table("parameters", required=False)),
             local=LocalSpec(local.text("user", None), local.text("bindir", None)),
+            compose=ComposeSpec.from_table(top.table("compose", required=False)),
+            redis=RedisSpec.from_table(redis) if runtime == "compose" else None,
+            web=WebSpec.from_table(web) if "web" in document and runtime == "compose" else None,
         )
+        _addons_fit(spec, document)
         for table in (cluster, database, objectives, local, postgres, top):
             table.close()
         return spec
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a text such as `500ms`, `5s`, `10min`, `2h`.
+def quorum(names: Iterable[str]) -> str:
+    """The value of `synchronous_standby_names` that lets a commit wait for any one of these standbys.
 
-    Raises:
-        ValueError: it is none of these.
-
-    >>> parse_duration("250ms")
-    0.25
+    >>> quorum(["db3", "db2"])
+    'ANY 1 ("db2", "db3")'
+    >>> quorum([])
+    ''
     """
-    if not (match := _DURATION.fullmatch(text)):
-        raise ValueError(f"expected a duration such as 500ms, 5s, 10min or 2h, not {text!r}")
-    return float(match[1]) * _UNITS[match[2]]
+    quoted = [f'"{name}"' for name in sorted(names)]
+    return f"ANY 1 ({', '.join(quoted)})" if quoted else ""
 
 
-def nearest(word: str, known: Collection[str]) -> str:
-    """A remark that names the known word nearest to a mistyped one, or nothing.
-
-    >>> nearest("durabilty", ["durability", "engine"])
-    "; did you mean 'durability'?"
-    """
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def _nodes(top: "_Table") -> tuple[NodeSpec, ...]:
+def _nodes(top: Table) -> tuple[NodeSpec, ...]:
     tables = top.tables("nodes")
     if not NODES_AT_LEAST <= len(tables) <= NODES_AT_MOST:
         raise SpecError("nodes", f"expected {NODES_AT_LEAST} to {NODES_AT_MOST} [[nodes]] tables, found {len(tables)}")
@@ -177,7 +165,24 @@ def _nodes(top: "_Table") -> tuple[NodeSpec, ...]:
     return tuple(nodes)
 
 
-def _parameters(table: "_Table") -> dict[str, str]:
+def _addons_fit(spec: ClusterSpec, document: Mapping[str, Any]) -> None:
+    """Services beside the database need containers, names and ports of their own."""
+    if spec.runtime != "compose":
+        if alone := next((name for name in ("redis", "web", "compose") if name in document), None):
+            raise SpecError(alone, f'only with runtime = "compose", not {spec.runtime!r}')
+        return
+    taken = {node.port: f"node '{node.name}'" for node in spec.nodes}
+    for name, addon in (("redis", spec.redis), ("web", spec.web)):
+        if addon and addon.port in taken:
+            raise SpecError(f"{name}.port", f"{addon.port} is the port of {taken[addon.port]} already")
+        if addon:
+            taken[addon.port] = f"[{name}]"
+    for index, node in enumerate(spec.nodes):
+        if node.name in {"redis", "web", "cluster"}:
+            raise SpecError(f"nodes[{index}].name", f"'{node.name}' is the name of a service beside the nodes")
+
+
+def _parameters(table: Table) -> dict[str, str]:
     parameters = {}
     for key, value in table.values.items():
         if not _PARAMETER.fullmatch(key):
@@ -189,86 +194,6 @@ def _parameters(table: "_Table") -> dict[str, str]:
         parameters[key.lower()] = ("on" if value else "off") if isinstance(value, bool) else str(value)
     table.values = {}
     return parameters
-
-
-class _Table:
-    """A TOML table that knows its own key and notes which of its keys were read."""
-
-    def __init__(self, path: str, values: Mapping[str, Any]) -> None:
-        self.path = path
-        self.values = dict(values)
-        self._known: list[str] = []
-
-    def key(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def close(self) -> None:
-        """Complain about the first key that nobody asked for."""
-        for name in self.values:
-            if name not in self._known:
-                raise SpecError(self.key(name), f"unknown key{nearest(name, self._known)}")
-
-    def table(self, name: str, *, required: bool = True) -> "_Table":
-        value = self._take(name, {} if not required else None, "a table")
-        if not isinstance(value, dict):
-            raise SpecError(self.key(name), "expected a table")
-        return _Table(self.key(name), value)
-
-    def tables(self, name: str) -> list["_Table"]:
-        value = self._take(name, None, "[[nodes]] tables")
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise SpecError(self.key(name), f"expected [[{name}]] tables")
-        return [_Table(f"{name}[{index}]", item) for index, item in enumerate(value)]
-
-    def name(self, name: str, shape: re.Pattern[str], expected: str) -> str:
-        value = self._take(name, None, "a name")
-        if not isinstance(value, str) or not shape.fullmatch(value):
-            raise SpecError(self.key(name), f"expected a name ({expected}), not {value!r}")
-        taken = {"owner": {"postgres", "public", "none"}, "name": {"postgres", "template0", "template1"}}
-        if self.path == "database" and (value in taken[name] or (name == "owner" and value.startswith("pg_"))):
-            raise SpecError(self.key(name), f"'{value}' is PostgreSQL's own; choose another")
-        return value
-
-    def text(self, name: str, default: str | None) -> str | None:
-        value = self._take(name, default, "a string", optional=True)
-        if value is not None and (not isinstance(value, str) or not value):
-            raise SpecError(self.key(name), f"expected a string that is not empty, not {value!r}")
-        return value
-
-    def choice(self, name: str, choices: tuple[Any, ...], default: Any = None) -> Any:
-        value = self._take(name, default, "one of " + ", ".join(map(str, choices)))
-        if value not in choices or isinstance(value, bool):
-            raise SpecError(self.key(name), f"expected {_one_of(choices)}, not {value!r}")
-        return value
-
-    def whole(self, name: str, *, at_least: int, at_most: int | None = None, default: int | None = None) -> int:
-        value = self._take(name, default, "a whole number")
-        in_range = type(value) is int and at_least <= value and (at_most is None or value <= at_most)
-        if not in_range:
-            limits = f"from {at_least}" + (f" to {at_most}" if at_most is not None else "")
-            raise SpecError(self.key(name), f"expected a whole number {limits}, not {value!r}")
-        return int(value)
-
-    def duration(self, name: str, default: float) -> float:
-        value = self._take(name, default, "a duration")
-        if value is default:
-            return float(value)
-        try:
-            return parse_duration(str(value))
-        except ValueError as error:
-            raise SpecError(self.key(name), str(error)) from error
-
-    def _take(self, name: str, default: Any, expected: str, *, optional: bool = False) -> Any:
-        self._known.append(name)
-        value = self.values.get(name, default)
-        if value is None and not optional:
-            raise SpecError(self.key(name), f"missing; expected {expected}")
-        return value
-
-
-def _one_of(choices: tuple[Any, ...]) -> str:
-    words = [str(choice) for choice in choices]
-    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _raise(error: Exception) -> Any:

@@ -1,12 +1,15 @@
 """Puts runtime and engine together for a project."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from haop.engines.streaming import StreamingEngine
 from haop.errors import BadConfiguration, Refused
-from haop.model.spec import nearest
+from haop.model.service import Service
+from haop.model.table import nearest
+from haop.operations.addons import addons
 from haop.project import CONFIG, ENV, Project, Secrets
-from haop.runtimes.local import LocalRuntime
+from haop.runtimes.base import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Cluster:
 
     project: Project
     secrets: Secrets
-    runtime: LocalRuntime
+    runtime: Runtime
     engine: StreamingEngine
 
     @classmethod
@@ -33,12 +36,28 @@ class Cluster:
                 "must all differ",
                 hint="each role may do one thing and nothing else; rename one of them",
             )
-        runtime = LocalRuntime(project.spec, project.state, project.stack)
+        runtime = _runtime(project)
         engine = StreamingEngine(project.spec, runtime, secrets, project.state / "tls")
         return cls(project, secrets, runtime, engine)
 
-    def stack(self) -> dict[str, str]:
+    def services(self) -> Mapping[str, Service]:
+        """The nodes, then what stands beside them."""
+        nodes = self.engine.services()
+        spec = self.project.spec
+        if not (spec.redis or spec.web):
+            return nodes
+        authority = (self.project.state / "tls" / "ca.crt").read_text(encoding="utf-8")
+        return {**nodes, **addons(spec, self.secrets, authority)}
+
+    def settings(self) -> str:
+        """The rendered `postgresql.conf`."""
+        return self._common()["postgresql.conf"]
+
+    def stack(self, services: Mapping[str, Service]) -> dict[str, str]:
         """The rendered files of `stack/`, as `haop.toml` says now."""
+        return {**self._common(), **self.runtime.render(services)}
+
+    def _common(self) -> Mapping[str, str]:
         from haop import rendering  # noqa: PLC0415 - 20 ms that only who writes files pays for
 
         return rendering.stack(self.project.spec, self.runtime.places(), self.runtime.networks())
@@ -53,3 +72,14 @@ class Cluster:
         if name not in names:
             raise Refused(f"there is no node '{name}'{nearest(name, names)}", hint=f"nodes: {', '.join(names)}")
         return name
+
+
+def _runtime(project: Project) -> Runtime:
+    """The runtime that `haop.toml` names; the other one's libraries stay unread."""
+    if project.spec.runtime == "compose":
+        from haop.runtimes.compose import ComposeRuntime  # noqa: PLC0415 - see above
+
+        return ComposeRuntime(project.spec, project.root, project.state, project.stack)
+    from haop.runtimes.local import LocalRuntime  # noqa: PLC0415 - see above
+
+    return LocalRuntime(project.spec, project.state, project.stack)

@@ -1,4 +1,4 @@
-"""`haop down`: stop cleanly, the primary first and the standbys last."""
+"""`haop down`: stop cleanly, applications first, then the primary, the standbys last."""
 
 from collections.abc import Callable
 
@@ -9,21 +9,25 @@ from haop.operations.progress import Progress
 
 
 def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[str], None]) -> tuple[str, ...]:
-    """Stop every node that runs; with `volumes`, delete their data afterwards. Returns the nodes that were stopped.
+    """Stop everything that runs; with `volumes`, delete the data afterwards. Returns the services that were stopped.
 
     A primary that stops first hands its last WAL, the shutdown checkpoint included, to the standbys that still run.
     """
-    names = [node.name for node in cluster.project.spec.nodes]
-    running = [name for name in names if cluster.runtime.state(name).state in {State.RUNNING, State.PAUSED}]
-    order = sorted(running, key=lambda name: not cluster.engine.was_primary(name))
+    spec, runtime = cluster.project.spec, cluster.runtime
+    nodes = [node.name for node in spec.nodes]
+    addons = [name for name, addon in (("web", spec.web), ("redis", spec.redis)) if addon]
+    running = {name for name in (*addons, *nodes) if runtime.state(name).state in {State.RUNNING, State.PAUSED}}
+    by_role = sorted((name for name in nodes if name in running), key=lambda name: not cluster.engine.was_primary(name))
+    order = [*(name for name in addons if name in running), *by_role]
     if not order and not volumes:
+        runtime.down(volumes=False, say=say)
         return ()
     with audited(cluster.project, "down --volumes" if volumes else "down") as outcome:
         outcome.detail = f"stopped {', '.join(order)}" if order else "nothing ran"
         for name in order:
             with progress.step(f"stop {name}"):
-                cluster.runtime.stop(name)
-        if volumes:
-            with progress.step("delete the data"):
-                cluster.runtime.remove_data(say)
+                runtime.stop(name)
+        if volumes or runtime.unattended:
+            with progress.step("delete the data" if volumes else "remove the containers") as tell:
+                runtime.down(volumes=volumes, say=say if volumes else tell)
     return tuple(order)

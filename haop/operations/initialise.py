@@ -9,13 +9,15 @@ from pathlib import Path
 from haop import rendering
 from haop.clock import SYSTEM_CLOCK
 from haop.errors import Refused
-from haop.model.spec import ClusterSpec, Durability, LocalSpec, NodeSpec, SpecError
+from haop.model.containers import RedisSpec
+from haop.model.spec import ClusterSpec, Durability, LocalSpec, NodeSpec
+from haop.model.table import SpecError
 from haop.operations import render
+from haop.operations.choosing import choose_runtime, free_ports, newest_image
 from haop.operations.cluster import Cluster
 from haop.postgres.binaries import installations
 from haop.project import CONFIG, STATE, Project, load
 from haop.runtimes.preflight import check_length
-from haop.runtimes.processes import port_holder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Wishes:
     name: str | None = None
     nodes: int = 2
     postgres: int | None = None
-    runtime: str = "local"
+    runtime: str | None = None
     engine: str = "streaming"
     durability: str = "async"
     database: str = "app"
@@ -39,6 +41,7 @@ class Initialised:
 
     project: Project
     made: bool
+    why: str | None = None  # this runtime, where haop chose it
 
 
 def initialise(folder: Path, wishes: Wishes) -> Initialised:
@@ -54,7 +57,8 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
         raise Refused(f"cannot look into {folder}: {error.strerror}", hint="choose another folder") from error
     if present:
         return Initialised(load(folder), made=False)
-    spec = specification(folder, wishes)
+    chosen = None if wishes.runtime else choose_runtime()
+    spec = specification(folder, wishes, wishes.runtime or (chosen.runtime if chosen else "local"))
     files = rendering.project(spec)
     _check(files[CONFIG])
     check_length(folder / STATE)
@@ -72,39 +76,46 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
         raise Refused(f"cannot write to {folder}: {error.strerror}", hint="choose a folder that is yours") from error
     project = load(folder)
     project.record("init", "done", at=SYSTEM_CLOCK.now(), detail=f"PostgreSQL {spec.postgres}, {len(spec.nodes)} nodes")
-    render.write(project, Cluster.of(project).stack())
-    return Initialised(project, made=True)
+    cluster = Cluster.of(project)
+    render.refresh(cluster)
+    return Initialised(project, made=True, why=chosen.why if chosen else None)
 
 
-def specification(folder: Path, wishes: Wishes) -> ClusterSpec:
+def specification(folder: Path, wishes: Wishes, runtime: str) -> ClusterSpec:
     """What was wished for, completed: names, the newest PostgreSQL that is here, ports that are free.
 
     Raises:
         Refused: that PostgreSQL is not here.
     """
-    here = sorted({found.major for found in installations(wishes.bindir)}, reverse=True)
-    if not here:
-        hint = "Debian: apt-get install postgresql; or pip install 'haop[local]'; or --pg-bindir"
-        raise Refused("no PostgreSQL on this machine", hint=hint)
-    major = wishes.postgres or here[0]
-    if major not in here:
-        raise Refused(
-            f"PostgreSQL {major} is not on this machine; here: {', '.join(map(str, here))}",
-            hint=f"--postgres {here[0]}, or install it, or --pg-bindir",
-        )
-    first = wishes.first_port or _free_ports(wishes.nodes)
+    major = newest_image(wishes.postgres) if runtime == "compose" else _installed(wishes)
+    first = wishes.first_port or free_ports(wishes.nodes, 5432)
     return ClusterSpec(
         name=wishes.name or _name_from(folder),
         postgres=major,
         nodes=tuple(NodeSpec(f"db{i + 1}", first + i) for i in range(wishes.nodes)),
-        runtime=wishes.runtime,
+        runtime=runtime,
         engine=wishes.engine,
         durability=Durability(wishes.durability),
         database=wishes.database,
         owner=wishes.database,
         parameters={},
         local=LocalSpec(bindir=wishes.bindir),
+        redis=RedisSpec(port=free_ports(1, 6379)) if runtime == "compose" else None,
     )
+
+
+def _installed(wishes: Wishes) -> int:
+    """The major version that was wished for, or the newest that this machine has."""
+    here = sorted({found.major for found in installations(wishes.bindir)}, reverse=True)
+    if not here:
+        hint = "Debian: apt-get install postgresql; or pip install 'haop[local]'; or --pg-bindir"
+        raise Refused("no PostgreSQL on this machine", hint=hint)
+    if wishes.postgres and wishes.postgres not in here:
+        raise Refused(
+            f"PostgreSQL {wishes.postgres} is not on this machine; here: {', '.join(map(str, here))}",
+            hint=f"--postgres {here[0]}, or install it, or --pg-bindir",
+        )
+    return wishes.postgres or here[0]
 
 
 def _check(config: str) -> None:
@@ -144,14 +155,3 @@ def _name_from(folder: Path) -> str:
     """A cluster's name from the folder's: what is not allowed in it becomes a hyphen."""
     letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name.lower()).strip("-")
     return letters[:31] if letters and letters[0].isalpha() else "cluster"
-
-
-def _free_ports(count: int) -> int:
-    """The first of so many free ports in a row, from 5432 on."""
-    first = 5432
-    while first + count <= 65535:
-        taken = [port for port in range(first, first + count) if port_holder(port)]
-        if not taken:
-            return first
-        first = taken[-1] + 1
-    raise Refused("no free ports", hint="--first-port")

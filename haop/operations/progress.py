@@ -1,5 +1,6 @@
 """How an operation tells where it is."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -7,13 +8,17 @@ from typing import Protocol
 class Progress(Protocol):
     """Shown while something runs."""
 
-    def step(self, title: str) -> AbstractContextManager[object]:
-        """A step that begins, and ends with the context."""
+    def step(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
+        """A step that begins, and ends with the context; what is called in it says how far it is."""
 
 
 class Quiet:
     """Says nothing."""
 
-    def step(self, title: str) -> AbstractContextManager[object]:  # noqa: ARG002 - the protocol's signature
+    def step(self, title: str) -> AbstractContextManager[Callable[[str], None]]:  # noqa: ARG002 - the protocol's
         """A context that does nothing."""
-        return nullcontext()
+        return nullcontext(_unheard)
+
+
+def _unheard(detail: str) -> None:
+    """Nobody listens."""

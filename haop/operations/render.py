@@ -9,6 +9,7 @@ from pathlib import Path
 
 from haop.clock import SYSTEM_CLOCK
 from haop.errors import Refused
+from haop.operations.cluster import Cluster
 from haop.project import Project
 
 _MANIFEST = "rendered.json"
@@ -35,6 +36,19 @@ def compare(project: Project, files: Mapping[str, str]) -> Rendering:
             old, new = (present or "").splitlines(keepends=True), wanted.splitlines(keepends=True)
             diffs[name] = "".join(difflib.unified_diff(old, new, f"stack/{name}", f"stack/{name} (haop.toml)"))
     return Rendering(diffs)
+
+
+def refresh(cluster: Cluster) -> Rendering:
+    """Write `stack/` as `haop.toml` says now, and what it takes to start it with no haop around.
+
+    Raises:
+        Refused: a file is not as haop wrote it last: somebody edited it.
+    """
+    services = cluster.services()
+    changes = write(cluster.project, cluster.stack(services))
+    if cluster.runtime.unattended:
+        cluster.runtime.provide(services)
+    return changes
 
 
 def write(project: Project, files: Mapping[str, str]) -> Rendering:

@@ -1,17 +1,17 @@
 """`haop up`: from whatever is there to a cluster whose replication is verified."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
 from haop.model.service import Service, ServiceState, State
-from haop.model.status import ClusterStatus
+from haop.model.status import ClusterStatus, Reachable
 from haop.operations import heal, render, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
@@ -21,6 +21,7 @@ from haop.postgres.connection import BoundedConnection, connected
 from haop.waiting import wait_until
 
 _START_SECONDS = 300.0
+_OVER = {State.STOPPED, State.ABSENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,14 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
         NoPrimary: no node may start as the primary, or two did.
         DeadlineExceeded: a step took too long; run it again, it goes on from there.
     """
-    files = cluster.stack()
-    cluster.runtime.check(files["postgresql.conf"])
-    render.write(cluster.project, files)
-    services = cluster.engine.services()
-    states = {name: cluster.runtime.state(name) for name in services}
-    plan = plan_up(states, frozenset(name for name in services if cluster.engine.was_primary(name)))
+    cluster.runtime.check(cluster.settings())
+    services = cluster.services()
+    render.write(cluster.project, cluster.stack(services))
+    with progress.step("prepare") as say:
+        cluster.runtime.create(services, say)
+    nodes = [node.name for node in cluster.project.spec.nodes]
+    states = {name: cluster.runtime.state(name) for name in nodes}
+    plan = plan_up(states, frozenset(name for name in nodes if cluster.engine.was_primary(name)))
     with audited(cluster.project, "up") as outcome:
         outcome.detail = _told(plan)
         begun = SYSTEM_CLOCK.now()
@@ -114,8 +117,10 @@ class _Up:
         self.cluster = cluster
         self.services = services
         self.progress = progress
+        self.nodes = frozenset(node.name for node in cluster.project.spec.nodes)
 
     def run(self, plan: Plan) -> status.Assessment:
+        """Node by node, then what stands beside them: an application finds a database that answers."""
         for name in plan.resume:
             with self.progress.step(f"let {name} go on"):
                 self.cluster.runtime.resume(name)
@@ -128,7 +133,9 @@ class _Up:
         for name in plan.rejoin:
             with self.progress.step(f"rejoin {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
-        return self.verify()
+        self.verify()
+        self.start_addons()
+        return status.observe(self.cluster)
 
     def start_primary(self, name: str) -> None:
         how = "start" if self.cluster.runtime.state(name).state is State.STOPPED else "initialise and start"
@@ -144,8 +151,7 @@ class _Up:
         empty = tuple(name for name in names if self.cluster.runtime.state(name).state is State.ABSENT)
         told = f"{'clone' if empty else 'start'} {', '.join(names)}; " if names else ""
         with self.progress.step(f"{told}database"):
-            for name in names:
-                self.cluster.runtime.start(self.services[name])
+            self.start(names)
             with self.ended_together(empty):
                 self.make_database()
                 self.await_clones(empty)
@@ -161,14 +167,29 @@ class _Up:
                 self.cluster.runtime.stop(name)
             raise
 
-    def await_clones(self, names: tuple[str, ...]) -> None:
-        """Wait until each has its data, or has ended. A clone takes as long as the database is large: no deadline."""
-        version, over = PurePosixPath("PG_VERSION"), {State.STOPPED, State.ABSENT}
+    def start(self, names: Collection[str]) -> None:
+        """All at once."""
+        with ThreadPoolExecutor(thread_name_prefix="start") as pool:
+            list(pool.map(lambda name: self.cluster.runtime.start(self.services[name]), names))
+
+    def start_addons(self) -> None:
+        """What stands beside the nodes, and does not run yet."""
         runtime = self.cluster.runtime
-        wait_until(
-            lambda: all(runtime.read_data(name, version) or runtime.state(name).state in over for name in names),
-            deadline=math.inf, pause=0.05, waiting_for=f"{', '.join(names)} to be cloned",
-        )  # fmt: skip
+        if down := [n for n in self.services if n not in self.nodes and runtime.state(n).state is not State.RUNNING]:
+            with self.progress.step(f"start {', '.join(down)}"):
+                for name in down:
+                    runtime.resume(name)
+                self.start(down)
+
+    def await_clones(self, names: tuple[str, ...]) -> None:
+        """Wait until each answers, or has ended. A clone takes as long as the database is large: no deadline."""
+
+        def settled() -> bool:
+            observed = self.cluster.engine.observe()
+            nodes = [observed.node(name) for name in names]
+            return all(isinstance(node, Reachable) or node.service.state in _OVER for node in nodes)
+
+        wait_until(settled, deadline=math.inf, pause=0.05, waiting_for=f"{', '.join(names)} to be cloned")
 
     def make_database(self) -> None:
         spec = self.cluster.project.spec
@@ -193,8 +214,8 @@ class _Up:
         endpoint = self.cluster.runtime.endpoint(self._primary())
         return connected(endpoint, self.cluster.engine.admin, answer_seconds=60)
 
-    def verify(self) -> status.Assessment:
-        everybody = frozenset(self.services) - {self._primary()}
+    def verify(self) -> None:
+        everybody = self.nodes - {self._primary()}
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
             self.see_token_replayed(observed)
@@ -202,7 +223,6 @@ class _Up:
             with self.progress.step("clean up after the interrupted drill"):
                 self.drop_ledger()
                 heal.clear(self.cluster.project)
-        return status.observe(self.cluster)
 
     def see_token_replayed(self, observed: ClusterStatus) -> None:
         assert observed.primary
@@ -235,7 +255,7 @@ class _Up:
 
     def _accepts_writes(self, name: str) -> bool:
         state = self.cluster.runtime.state(name).state
-        if state in {State.STOPPED, State.ABSENT}:
+        if state in _OVER:
             raise HaopError(f"{name} ended: {self.cluster.engine.last_words(name)}", hint=f"haop logs --node {name}")
         return any(node.name == name for node in self.cluster.engine.observe().primaries)
 

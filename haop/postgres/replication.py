@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from psycopg import sql
 
 from haop.model.lsn import Lsn
+from haop.model.spec import quorum
 from haop.postgres.connection import BoundedConnection
 
 
@@ -41,7 +42,7 @@ def drop_slots(connection: BoundedConnection, names: Collection[str]) -> None:
 
 def set_synchronous(connection: BoundedConnection, names: Sequence[str]) -> None:
     """Let a commit wait for any one of these standbys; for none of them when there are none."""
-    wanted = f"ANY 1 ({', '.join(_quoted(name) for name in sorted(names))})" if names else ""
+    wanted = quorum(names)
     current = connection.execute("SHOW synchronous_standby_names").fetchone()
     if current and current[0] == wanted:
         return
@@ -77,7 +78,3 @@ def replayed(connection: BoundedConnection, lsn: Lsn) -> bool:
     """Whether a standby has replayed everything up to that position."""
     row = connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [str(lsn)]).fetchone()
     return bool(row and row[0])
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from haop.model.endpoint import Endpoint
 from haop.model.service import LogLine, Service, ServiceState
@@ -16,17 +16,38 @@ class Runtime(Protocol):
     def tls(self) -> bool:
         """Whether the servers that it runs can speak TLS."""
 
+    @property
+    def unattended(self) -> bool:
+        """Whether services start, the first time too, with no haop around."""
+
+    @property
+    def remark(self) -> str | None:
+        """What an operator should know before anything starts."""
+
     def places(self) -> Mapping[str, Endpoint]:
-        """Where each service is reached by its peers."""
+        """Where each node is reached by its peers."""
 
     def networks(self) -> Sequence[str]:
-        """The CIDR blocks that clients and peers come from."""
+        """What `pg_hba.conf` calls the addresses that clients and peers come from."""
 
     def endpoint(self, name: str) -> Endpoint:
-        """Where a service is reached from the host that haop runs on."""
+        """Where a node is reached from the host that haop runs on."""
+
+    def render(self, services: Mapping[str, Service]) -> Mapping[str, str]:
+        """The files of `stack/` that only this runtime needs."""
 
     def check(self, settings: str) -> None:
         """Refuse, with the reason, what could not be started: a port in use, settings that PostgreSQL rejects."""
+
+    def provide(self, services: Mapping[str, Service]) -> None:
+        """Lay out the secrets that services start with, where they would start with no haop around."""
+
+    def create(self, services: Mapping[str, Service], say: Callable[[str], None]) -> None:
+        """Make what services need to be started: images, networks, volumes, containers. Starts nothing.
+
+        Raises:
+            Refused: what is there already is not this cluster's.
+        """
 
     def state(self, name: str) -> ServiceState:
         """What it knows of a service without asking the server in it."""
@@ -49,22 +70,27 @@ class Runtime(Protocol):
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Log entries in the order of their times."""
 
-    def remove_data(self, say: Callable[[str], None]) -> None:
-        """Delete the data of all services, which must be stopped."""
+    def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
+        """Remove what `create` made, all stopped; with `volumes`, the data of all services too."""
 
-
-class Killable(Protocol):
-    """A runtime that can end a service as a crash would."""
+    # The failures that every runtime can stage.
 
     def kill(self, name: str) -> None:
         """End every process of it at once, with no chance to say goodbye."""
-
-
-class Pausable(Protocol):
-    """A runtime that can make a service hang."""
 
     def pause(self, name: str) -> None:
         """Its processes keep their sockets and memory, and answer nothing."""
 
     def resume(self, name: str) -> None:
         """Let them go on."""
+
+
+@runtime_checkable
+class Partitionable(Protocol):
+    """A runtime whose services have networks that can be cut."""
+
+    def cut(self, name: str, *, clients: bool = True) -> None:
+        """Cut a node off from its peers, and from its clients unless told otherwise; its processes go on."""
+
+    def mend(self, name: str) -> None:
+        """Undo it."""

@@ -29,7 +29,7 @@ _LOG_LIMIT = 10 * 2**20
 
 
 class LocalRuntime:
-    """Runs nodes as processes; capable of `Killable` and `Pausable`."""
+    """Runs nodes as processes; whose network cannot be cut."""
 
     def __init__(self, spec: ClusterSpec, state: Path, stack: Path) -> None:
         self._spec = spec
@@ -47,6 +47,16 @@ class LocalRuntime:
         """Whether this machine's build of PostgreSQL has TLS."""
         return binaries.has_tls(self._bindir)
 
+    @property
+    def unattended(self) -> bool:
+        """Processes end with the machine, and only haop starts them."""
+        return False
+
+    @property
+    def remark(self) -> str | None:
+        """As whom the servers run."""
+        return f"running as root: servers run as user '{self.run_as.name}'" if self.run_as.switches else None
+
     def places(self) -> Mapping[str, Endpoint]:
         """Peers meet on loopback."""
         return {node.name: self.endpoint(node.name) for node in self._spec.nodes}
@@ -59,6 +69,10 @@ class LocalRuntime:
         """Loopback and the node's port."""
         return Endpoint(_HOST, self._spec.node(name).port)
 
+    def render(self, services: Mapping[str, Service]) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's signature
+        """What every runtime needs is all that a process needs."""
+        return {}
+
     def check(self, settings: str) -> None:
         """Refuse ports in use, folders too deep or out of reach, PostgreSQL that is not here, settings it rejects."""
         preflight.check_length(self._state)
@@ -69,6 +83,15 @@ class LocalRuntime:
             if self.state(node.name).state in {State.STOPPED, State.ABSENT}:
                 preflight.check_port(node)
         preflight.check_settings(settings, self._bindir, self.run_as)
+
+    def provide(self, services: Mapping[str, Service]) -> None:
+        """Folders, secrets and logs, owned by the servers' user."""
+        for service in services.values():
+            self._prepare(service)
+
+    def create(self, services: Mapping[str, Service], say: Callable[[str], None]) -> None:  # noqa: ARG002 - it is quick
+        """Nothing but the folders."""
+        self.provide(services)
 
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""
@@ -86,6 +109,8 @@ class LocalRuntime:
         self._clear_lock(service.name)
         environment = {
             **service.environment,
+            "HAOP_LISTEN": _HOST,
+            "HAOP_PORT": str(service.port),
             "PGDATA": str(self._data(service.name)),
             "HAOP_BINDIR": str(self._bindir),
             "HAOP_STACK": str(self._stack),
@@ -165,8 +190,10 @@ class LocalRuntime:
                 return
             time.sleep(0.2)
 
-    def remove_data(self, say: Callable[[str], None]) -> None:
-        """Delete everything below `.haop/local/`."""
+    def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
+        """Delete everything below `.haop/local/` with `volumes`; else nothing is left to do."""
+        if not volumes:
+            return
         for folder in sorted(self._home.glob("*/")):
             say(str(folder))
         if self._home.exists():

@@ -11,8 +11,9 @@ from haop.errors import NoPrimary, Refused
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
 from haop.model.service import ServiceState, State
-from haop.model.spec import ClusterSpec, SpecError
+from haop.model.spec import ClusterSpec
 from haop.model.status import ClusterStatus, NodeStatus, Reachable, Role, Server, Unreachable
+from haop.model.table import SpecError
 from haop.operations.up import plan_up
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -129,7 +130,7 @@ def test_a_small_file_takes_the_defaults() -> None:
         ('name = "shop"\npostgres', "postgres", "cluster.name: missing"),
         ("postgres = 18", "postgres = 14", "cluster.postgres: expected 15, 16, 17 or 18, not 14"),
         ("postgres = 18", 'postgres = 18\ndurabilty = "sync"', "unknown key; did you mean 'durability'?"),
-        ("postgres = 18", 'postgres = 18\nruntime = "compose"', "cluster.runtime: expected local"),
+        ("postgres = 18", 'postgres = 18\nruntime = "nomad"', "cluster.runtime: expected compose or local"),
         ('"db2"', '"db1"', "nodes\\[1\\].name: 'db1' is the name of nodes\\[0\\] already"),
         ("5433", "5432", "nodes\\[1\\].port: 5432 is the port of node 'db1' already"),
         ("5433", "70000", "nodes\\[1\\].port: expected a whole number from 1 to 65535"),

@@ -1,0 +1,1 @@
+"""The Docker engine and Docker Compose: the only place that talks to them."""

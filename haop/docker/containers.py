@@ -1,0 +1,199 @@
+"""The containers of one Compose project, by the names of their services."""
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import docker
+from docker.errors import APIError, NotFound
+
+from haop.docker.engine import connect, translated
+from haop.errors import HaopError
+
+PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+
+
+class Containers:
+    """Asks the engine, and acts on containers. A service without a container is an answer of its own: None."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._ids: dict[str, str] = {}
+
+    @cached_property
+    def client(self) -> docker.APIClient:
+        """The engine; refuses when none answers."""
+        return connect()
+
+    def inspect(self, service: str) -> dict[str, Any] | None:
+        """What the engine knows of the container; None where there is none."""
+        with translated(f"look at {service}"):
+            for _ in range(2):  # the second time where it was removed or recreated since it was looked up
+                if not (found := self._ids.get(service) or self._find(service)):
+                    return None
+                try:
+                    return dict(self.client.inspect_container(found))
+                except NotFound:
+                    self._ids.pop(service, None)
+        return None
+
+    def id(self, service: str) -> str:
+        """The container's id.
+
+        Raises:
+            HaopError: there is none.
+        """
+        if not (found := self.inspect(service)):
+            raise HaopError(f"there is no container of {service}", hint="haop up makes it")
+        return str(found["Id"])
+
+    def start(self, service: str) -> None:
+        """Start it; no harm where it runs."""
+        with translated(f"start {service}"):
+            self.client.start(self.id(service))
+
+    def stop(self, service: str, seconds: int) -> None:
+        """Send the container's stop signal; SIGKILL after so many seconds."""
+        with translated(f"stop {service}"):
+            self.client.stop(self.id(service), timeout=seconds)
+
+    def kill(self, service: str) -> None:
+        """SIGKILL to all of it; no harm where it does not run."""
+        with translated(f"kill {service}"):
+            try:
+                self.client.kill(self.id(service))
+            except APIError as error:
+                if error.status_code != 409:  # "is not running"
+                    raise
+
+    def pause(self, service: str) -> None:
+        """Freeze all its processes."""
+        with translated(f"pause {service}"):
+            self.client.pause(self.id(service))
+
+    def unpause(self, service: str) -> None:
+        """Let them go on."""
+        with translated(f"resume {service}"):
+            self.client.unpause(self.id(service))
+
+    def set_restart(self, service: str, policy: Literal["no", "unless-stopped"]) -> None:
+        """Whether the engine starts it again by itself."""
+        with translated(f"set the restart policy of {service}"):
+            self.client.update_container(self.id(service), restart_policy={"Name": policy})  # type: ignore[arg-type]  # the count is optional
+
+    def read(self, service: str, path: PurePosixPath) -> bytes | None:
+        """A file of the container, running or not, volumes included; None where there is no such file."""
+        with translated(f"read {path} of {service}"):
+            try:
+                chunks, _ = self.client.get_archive(self.id(service), str(path))
+            except NotFound:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                member = archive.next()
+                file = archive.extractfile(member) if member and member.isfile() else None
+                return file.read() if file else b""
+
+    def write(self, service: str, path: PurePosixPath, text: str) -> None:
+        """Put a file into the container, running or not. It belongs to root and everybody can read it."""
+        with translated(f"write {path} of {service}"):
+            self.client.put_archive(self.id(service), str(path.parent), _packed(path, text))
+
+    def execute(self, service: str, *argv: str) -> None:
+        """Run a program in a running container to its end.
+
+        Raises:
+            HaopError: it ended with an error.
+        """
+        with translated(f"run {argv[0]} in {service}"):
+            started = self.client.exec_create(self.id(service), list(argv))["Id"]
+            told = self.client.exec_start(started)
+            code = self.client.exec_inspect(started)["ExitCode"]
+        if code:
+            raise HaopError(f"{argv[0]} in {service} ended with code {code}: {told.decode(errors='replace').strip()}")
+
+    def try_out(self, image: str, argv: list[str], path: PurePosixPath, text: str) -> str | None:
+        """Run a program as the image's user postgres with one file, in a container that is removed again.
+
+        Returns:
+            What it said when it failed; None where it did well, or where the image is not here.
+        """
+        with translated(f"run {argv[0]} of {image}"):
+            try:
+                made = self.client.create_container(
+                    image, argv[1:], entrypoint=argv[:1], user="postgres", network_disabled=True
+                )
+            except NotFound:
+                return None
+            try:
+                self.client.put_archive(made["Id"], str(path.parent), _packed(path, text))
+                self.client.start(made["Id"])
+                code = self.client.wait(made["Id"])["StatusCode"]
+                said = self.client.logs(made["Id"]).decode(errors="replace").strip()
+            finally:
+                self.client.remove_container(made["Id"], force=True, v=True)
+        return " / ".join(said.splitlines()[-3:]) if code else None
+
+    def log(self, service: str, since: datetime | None, *, follow: bool) -> Iterator[str]:
+        """Lines that it has printed."""
+        with translated(f"read the log of {service}"):
+            stream = self.client.logs(
+                self.id(service), stream=True, follow=follow, since=None if since is None else since.timestamp()
+            )
+            rest = b""
+            for chunk in stream:
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in lines)
+            if rest:
+                yield rest.decode(errors="replace")
+
+    def networks(self, service: str) -> Mapping[str, Any]:
+        """The networks that it is attached to: name to settings."""
+        found = self.inspect(service)
+        return dict(found["NetworkSettings"]["Networks"]) if found else {}
+
+    def disconnect(self, service: str, network: str) -> None:
+        """Take it off a network."""
+        with translated(f"disconnect {service} from {network}"), suppress(NotFound):
+            self.client.disconnect_container_from_network(self.id(service), network, force=True)
+
+    def connect(self, service: str, network: str, aliases: list[str]) -> None:
+        """Put it back; the engine has forgotten its aliases."""
+        with translated(f"connect {service} to {network}"):
+            self.client.connect_container_to_network(self.id(service), network, aliases=aliases)
+
+    def digest(self, image: str) -> str:
+        """The registry's digest of an image, or its own id where it came from no registry."""
+        with translated(f"look at the image {image}"):
+            digests = self.client.inspect_image(image)["RepoDigests"]  # type: ignore[no-untyped-call]
+        return str(digests[0]).partition("@")[2] if digests else image
+
+    def volume_owner(self, name: str) -> str | None:
+        """The Compose project that made that volume, "" where none did; None where there is no such volume."""
+        with translated(f"look at the volume {name}"):
+            try:
+                return str((self.client.inspect_volume(name)["Labels"] or {}).get(PROJECT, ""))
+            except NotFound:
+                return None
+
+    def _find(self, service: str) -> str | None:
+        labels = {"label": [f"{PROJECT}={self._project}", f"{SERVICE}={service}"]}
+        listed = self.client.containers(all=True, filters=labels)
+        if listed:
+            self._ids[service] = listed[0]["Id"]
+            return self._ids[service]
+        return None
+
+
+def _packed(path: PurePosixPath, text: str) -> bytes:
+    """An archive with that one file."""
+    content, packed = text.encode(), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(path.name)
+        entry.size, entry.mode = len(content), 0o644
+        archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()

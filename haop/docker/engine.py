@@ -1,0 +1,77 @@
+"""The Docker engine: found as the `docker` command finds it, with errors that an operator can act on."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils import kwargs_from_env
+
+from haop.errors import HaopError, Refused
+
+# 20.10, the oldest that Debian 12 and Ubuntu 22.04 bring, speaks 1.41.
+OLDEST_API = (1, 41)
+_SECONDS = 60
+_ABSENT = "start Docker, or install it: https://docs.docker.com/engine/install/"
+
+
+def connect() -> docker.APIClient:
+    """A client of the engine that `docker` itself would use: DOCKER_HOST, DOCKER_CONTEXT, the current context.
+
+    Raises:
+        Refused: no engine answers, it may not be asked, or it is too old.
+    """
+    address = "the Docker engine"
+    try:
+        parameters = _parameters()
+        address = str(parameters.get("base_url") or address)
+        client = docker.APIClient(**parameters, version="auto", timeout=_SECONDS)
+        told = client.version()
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise _unanswered(address, error) from error
+    api = tuple(int(part) for part in told["ApiVersion"].split("."))
+    if api < OLDEST_API:
+        raise Refused(
+            f"Docker engine {told['Version']} is too old", hint="haop needs 20.10 or newer; upgrade the engine"
+        )
+    return client
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Errors of the engine as `HaopError`: "cannot kill db1: ..."."""
+    try:
+        yield
+    except NotFound as error:
+        raise HaopError(f"cannot {what}: {_told(error)}", hint="haop up makes what is missing") from error
+    except (DockerException, requests.RequestException) as error:
+        raise HaopError(f"cannot {what}: {_told(error)}", hint="is the engine well? docker info") from error
+
+
+def _parameters() -> dict[str, Any]:
+    if os.environ.get("DOCKER_HOST"):
+        return dict(kwargs_from_env())
+    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+    if context is None:
+        raise Refused(f"there is no Docker context '{os.environ.get('DOCKER_CONTEXT')}'", hint="docker context ls")
+    return {"base_url": context.Host, "tls": context.TLSConfig}
+
+
+def _unanswered(address: str, error: Exception) -> Refused:
+    text = str(error)
+    if "PermissionError" in text or "Permission denied" in text:
+        hint = "join the group that owns the socket (sudo usermod -aG docker $USER, then log in again), or use sudo"
+        return Refused(f"no permission to talk to the Docker engine at {address}", hint=hint)
+    if "FileNotFoundError" in text or "ConnectionRefused" in text or "Connection refused" in text:
+        return Refused(f"no Docker engine answers at {address}", hint=_ABSENT)
+    return Refused(f"no Docker engine answers at {address}: {_told(error)}", hint=_ABSENT)
+
+
+def _told(error: Exception) -> str:
+    """The engine's own words, in one line."""
+    text = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
+    return " ".join(str(text).split())

@@ -1,0 +1,134 @@
+"""What `haop.toml` says of the Compose runtime, and of the services beside the database: Redis, the web application."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from haop.model.table import SpecError, Table
+
+_SIZE = re.compile(r"\d+[kmg]b?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeSpec:
+    """Settings of the Compose runtime, the same for each node."""
+
+    image: str | None = None  # None: postgres:<major>
+    memory: str | None = None  # the limit; None: the machine's
+    cpus: float | None = None
+    shm_size: str = "256m"
+    init_scripts: str | None = None  # a folder, relative to the project's
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Validate `[compose]`."""
+        spec = cls(
+            image=_image(table, "image", None),
+            memory=_size(table, "memory", None),
+            cpus=table.number("cpus"),
+            shm_size=_size(table, "shm_size", None) or "256m",
+            init_scripts=table.text("init_scripts", None),
+        )
+        table.close()
+        return spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisSpec:
+    """A Redis beside the database."""
+
+    image: str = "redis:7"
+    port: int = 6379
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self | None:
+        """Validate `[redis]`; None where it is not enabled."""
+        enabled = table.flag("enabled", default=True)
+        spec = cls(
+            image=_image(table, "image", None) or "redis:7",
+            port=table.whole("port", at_least=1, at_most=65535, default=6379),
+        )
+        table.close()
+        return spec if enabled else None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where PostgreSQL's official image keeps its data: the mount of the volume, and the data directory below it.
+
+    Never the mount itself: beside the data directory lie the fence marker and what is being cloned.
+    """
+
+    mount: str
+    data: str
+
+
+def layout(postgres: int) -> Layout:
+    """Of a major version; 18 moved the volume up (docker-library/postgres, pull request 1259)."""
+    if postgres >= 18:
+        return Layout("/var/lib/postgresql", f"/var/lib/postgresql/{postgres}/docker")
+    return Layout("/var/lib/postgresql/data", "/var/lib/postgresql/data/pgdata")
+
+
+class WebSecrets(StrEnum):
+    """How the application receives its URLs: as files that variables name, or whole in variables."""
+
+    FILES = "files"
+    ENV = "env"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSpec:
+    """The user's own application."""
+
+    image: str | None
+    build: str | None  # a folder, relative to the project's
+    port: int = 8000
+    listens_on: int = 8000
+    command: tuple[str, ...] = ()
+    secrets: WebSecrets = WebSecrets.FILES
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Validate `[web]`."""
+        environment = table.table("environment", required=False)
+        port = table.whole("port", at_least=1, at_most=65535, default=8000)
+        spec = cls(
+            image=_image(table, "image", None),
+            build=table.text("build", None),
+            port=port,
+            listens_on=table.whole("listens_on", at_least=1, at_most=65535, default=port),
+            command=table.texts("command"),
+            secrets=WebSecrets(table.choice("secrets", tuple(map(str, WebSecrets)), "files")),
+            environment=_environment(environment),
+        )
+        if (spec.image is None) == (spec.build is None):
+            raise SpecError(table.key("image"), "expected either image or build, the folder of a Dockerfile")
+        table.close()
+        return spec
+
+
+def _image(table: Table, name: str, default: str | None) -> str | None:
+    value = table.text(name, default)
+    if value is not None and not _IMAGE.fullmatch(value):
+        raise SpecError(table.key(name), f"expected the name of an image such as postgres:17, not {value!r}")
+    return value
+
+
+def _size(table: Table, name: str, default: str | None) -> str | None:
+    value = table.text(name, default)
+    if value is not None and not _SIZE.fullmatch(value):
+        raise SpecError(table.key(name), f"expected a size such as 512m or 2g, not {value!r}")
+    return value
+
+
+def _environment(table: Table) -> dict[str, str]:
+    for key, value in table.values.items():
+        if not _VARIABLE.fullmatch(key) or not isinstance(value, str | int | float):
+            raise SpecError(table.key(key), "expected a variable with a string, a number, true or false")
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in table.values.items()}

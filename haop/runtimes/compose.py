@@ -1,0 +1,248 @@
+"""Services as containers of one Compose stack. The engine owns every process of them, as the local runtime does.
+
+`docker compose` makes and removes; the engine's own interface looks, starts, stops and breaks. What a node needs to
+start is in `stack/` and `.haop/secrets/`, so that it also starts with no haop around.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from haop.errors import HaopError
+from haop.model.containers import WebSecrets, layout
+from haop.model.endpoint import Endpoint
+from haop.model.service import LogLine, Service, ServiceState, State
+from haop.model.spec import ClusterSpec
+from haop.runtimes import container_checks, container_logs, secret_files
+
+if TYPE_CHECKING:
+    from haop.docker.compose import Compose
+    from haop.docker.containers import Containers
+
+_HOST = "127.0.0.1"
+_STOP_SECONDS = 120
+_SECRETS = "/run/haop/secrets"
+_CLUSTER = PurePosixPath("/var/lib/haop")
+_OUT_OF_MEMORY = "out of memory: the kernel killed it"
+
+
+class ComposeRuntime:
+    """Runs nodes, and what stands beside them, as containers; capable of `Partitionable`."""
+
+    def __init__(self, spec: ClusterSpec, root: Path, state: Path, stack: Path) -> None:
+        self._spec = spec
+        self._root = root
+        self._secrets = state / "secrets"
+        self._stack = stack
+        self._data = PurePosixPath(layout(spec.postgres).data)
+        self._marker = self._data.with_name(f"{self._data.name}.fence")
+
+    @property
+    def tls(self) -> bool:
+        """Every build of the official image has it."""
+        return True
+
+    @property
+    def unattended(self) -> bool:
+        """The engine starts containers at boot."""
+        return True
+
+    @property
+    def remark(self) -> str | None:
+        """Passwords that `docker inspect` shows."""
+        if self._spec.web and self._spec.web.secrets is WebSecrets.ENV:
+            return 'web.secrets = "env": whole URLs, passwords included, are in the environment of the container web'
+        return None
+
+    @cached_property
+    def _containers(self) -> "Containers":
+        from haop.docker.containers import Containers  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
+
+        return Containers(self._spec.name)
+
+    @cached_property
+    def _compose(self) -> "Compose":
+        from haop.docker.compose import Compose  # noqa: PLC0415 - beside the other
+
+        return Compose(self._stack / "compose.yaml", self._root / ".env")
+
+    def places(self) -> Mapping[str, Endpoint]:
+        """Names that exist on the replication network alone: a service's own name would resolve on every network."""
+        return {node.name: Endpoint(f"{node.name}.replication", 5432) for node in self._spec.nodes}
+
+    def networks(self) -> Sequence[str]:
+        """The networks that a container is attached to: their addresses are the engine's choice."""
+        return ("samenet",)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The published port."""
+        return Endpoint(_HOST, self._spec.node(name).port)
+
+    def render(self, services: Mapping[str, Service]) -> Mapping[str, str]:
+        """compose.yaml, and the scripts that it names."""
+        from haop import rendering  # noqa: PLC0415 - 20 ms that only who writes files pays for
+
+        environment = {
+            "PGDATA": str(self._data),
+            "HAOP_BINDIR": "",
+            "HAOP_STACK": "/etc/haop",
+            "HAOP_SECRETS": _SECRETS,
+            "HAOP_CLUSTER": str(_CLUSTER),
+            "HAOP_LISTEN": "*",
+            "HAOP_PORT": "5432",
+            "POSTGRES_USER": "postgres",
+            "POSTGRES_DB": self._spec.database,
+            "POSTGRES_PASSWORD_FILE": f"{_SECRETS}/superuser_password",
+        }
+        return rendering.compose(self._spec, services, self.places(), environment)
+
+    def check(self, settings: str) -> None:
+        """Refuse an engine that cannot be used, another project's name, volumes or ports."""
+        container_checks.check(self._spec, self._containers, self._stack, settings)
+
+    def provide(self, services: Mapping[str, Service]) -> None:
+        """Files below `.haop/secrets`, which compose.yaml names."""
+        secret_files.write(self._secrets, services)
+
+    def create(self, services: Mapping[str, Service], say: Callable[[str], None]) -> None:
+        """Pull or build images, make networks, volumes and containers; what runs already is left alone."""
+        self.provide(services)
+        if missing := [name for name in services if self._containers.inspect(name) is None]:
+            self._up(*missing, say=say)
+        container_checks.check_data(self._spec, self._containers, self._data, _CLUSTER)
+
+    def state(self, name: str) -> ServiceState:
+        """From the engine; of a container that does not run also from its volume."""
+        found = self._containers.inspect(name)
+        if found is None:
+            there = self._containers.volume_owner(f"{self._spec.name}_{name}") is not None
+            return ServiceState(State.STOPPED if there else State.ABSENT)
+        state, image = found["State"], self._image(found)
+        if state["Paused"]:
+            return ServiceState(State.PAUSED, image=image)
+        if state["Running"] and not state["Restarting"]:
+            return ServiceState(State.RUNNING, image=image)
+        data = self._containers.read(name, self._data / "PG_VERSION") is not None
+        fenced = self._containers.read(name, self._marker) is not None
+        return ServiceState(State.STOPPED if data else State.ABSENT, fenced, _ended(state), image)
+
+    def start(self, service: Service) -> None:
+        """Start its container, made anew where it is missing."""
+        self.provide({service.name: service})
+        self._ensure(service.name)
+        self._containers.start(service.name)
+
+    def stop(self, name: str) -> None:
+        """PostgreSQL's fast shutdown; a clone that is not whole is simply ended."""
+        if self.state(name).state not in {State.RUNNING, State.PAUSED}:
+            return
+        self.resume(name)
+        if self._is_node(name) and self.read_data(name, PurePosixPath("PG_VERSION")) is None:
+            self._containers.kill(name)
+        else:
+            self._containers.stop(name, _STOP_SECONDS)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to every process of the container; the engine does not start it again by itself."""
+        if self._containers.inspect(name):
+            self._containers.kill(name)
+
+    def pause(self, name: str) -> None:
+        """The control group freezer."""
+        if self.state(name).state is State.RUNNING:
+            self._containers.pause(name)
+
+    def resume(self, name: str) -> None:
+        """Thaw it."""
+        if self.state(name).state is State.PAUSED:
+            self._containers.unpause(name)
+
+    def cut(self, name: str, *, clients: bool = True) -> None:
+        """Off the replication network, and off the applications' network."""
+        for network in self._links(name, clients=clients):
+            self._containers.disconnect(name, network)
+
+    def mend(self, name: str) -> None:
+        """Back on both, under the names that it had."""
+        attached = self._containers.networks(name)
+        for network, alias in self._links(name, clients=True).items():
+            if network not in attached:
+                self._containers.connect(name, network, [alias])
+
+    def fence(self, name: str) -> None:
+        """Not restarted, killed, marked beside its data, the mark on the disk: in this order, each verified."""
+        self._ensure(name)
+        self._containers.set_restart(name, "no")
+        self._containers.kill(name)
+        found = self._containers.inspect(name)
+        if not found or found["State"]["Running"]:
+            raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the engine")
+        self._mark(name, "fenced")
+
+    def readmit(self, name: str) -> None:
+        """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""
+        self._ensure(name)
+        self._mark(name, "rejoin")
+        self._containers.set_restart(name, "unless-stopped")
+
+    def read_data(self, name: str, path: PurePosixPath) -> bytes | None:
+        """Through the engine, running or not."""
+        self._ensure(name)
+        return self._containers.read(name, self._data / path)
+
+    def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
+        """The containers' own logs, as long as the containers exist."""
+        here = [name for name in names if self._containers.inspect(name)]
+        yield from container_logs.merged(self._containers, here, follow=follow, since=since)
+
+    def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
+        """Remove containers and networks; with `volumes`, the volumes."""
+        self._compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []), say=say)
+
+    def _up(self, *names: str, say: Callable[[str], None]) -> None:
+        try:
+            self._compose.run("up", "--no-start", "--no-deps", "--no-recreate", *names, say=say)
+        except HaopError as error:
+            raise container_checks.explained(error) from error
+
+    def _ensure(self, name: str) -> None:
+        if self._containers.inspect(name) is None:
+            self._up(name, say=_unheard)
+
+    def _mark(self, name: str, word: str) -> None:
+        """Beside the data directory, verified, and flushed by a container that runs: the file systems are one kernel's."""
+        self._containers.write(name, self._marker, f"{word}\n")
+        if self._containers.read(name, self._marker) != f"{word}\n".encode():
+            raise HaopError(f"cannot mark {name}: the marker is not there", hint="promote nothing; look at the volume")
+        nodes = [node.name for node in self._spec.nodes]
+        if alive := next((other for other in nodes if self.state(other).state is State.RUNNING), None):
+            self._containers.execute(alive, "sh", "-c", 'sync -f "$PGDATA" 2>/dev/null || sync')
+        else:
+            os.sync()
+
+    def _links(self, name: str, *, clients: bool) -> dict[str, str]:
+        """Networks, and the name that the node has there."""
+        replication = {f"{self._spec.name}-replication": self.places()[name].host}
+        return {self._spec.name: name, **replication} if clients else replication
+
+    def _is_node(self, name: str) -> bool:
+        return any(node.name == name for node in self._spec.nodes)
+
+    def _image(self, found: Mapping[str, Any]) -> str:
+        return f"{found['Config']['Image']}@{self._containers.digest(found['Image'])}"
+
+
+def _ended(state: Mapping[str, Any]) -> str | None:
+    """How a container ended, in words; None where it never ran."""
+    if state["OOMKilled"]:
+        return _OUT_OF_MEMORY
+    if state["Status"] == "created":
+        return None
+    return f"exit code {state['ExitCode']}" + (f": {state['Error']}" if state["Error"] else "")
+
+
+def _unheard(line: str) -> None:
+    """Nobody waits for this for long."""

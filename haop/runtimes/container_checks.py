@@ -1,0 +1,125 @@
+"""What the Compose runtime makes sure of before it starts anything. Each check refuses with the reason and the mend."""
+
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from haop.errors import HaopError, Refused
+from haop.model.spec import ClusterSpec
+from haop.runtimes import processes
+
+if TYPE_CHECKING:
+    from haop.docker.containers import Containers
+
+_FOLDER = "com.docker.compose.project.working_dir"
+
+
+def check(spec: ClusterSpec, containers: "Containers", stack: Path, settings: str) -> None:
+    """Refuse an engine that cannot be used, what belongs to somebody else, ports in use, settings that are wrong.
+
+    Raises:
+        Refused: with what is in the way.
+    """
+    from haop.docker.compose import check_version  # noqa: PLC0415 - beside the engine, which is imported when asked
+
+    _ = containers.client
+    check_version()
+    ports = published(spec)
+    for name in ports:
+        _check_folder(spec, containers, name, stack)
+    for name in (*(node.name for node in spec.nodes), "cluster"):
+        if (owner := containers.volume_owner(f"{spec.name}_{name}")) not in {None, spec.name}:
+            raise Refused(
+                f"the volume {spec.name}_{name} belongs to {owner or 'somebody else'}, not to this cluster",
+                hint="give the cluster another name in haop.toml, or remove the volume",
+            )
+    for name, port in ports.items():
+        _check_port(containers, name, port)
+    if spec.parameters:
+        _check_settings(containers, spec.compose.image or f"postgres:{spec.postgres}", settings)
+
+
+def published(spec: ClusterSpec) -> dict[str, int]:
+    """Every service of the stack, and its port on this host."""
+    ports = {node.name: node.port for node in spec.nodes}
+    if spec.redis:
+        ports["redis"] = spec.redis.port
+    if spec.web:
+        ports["web"] = spec.web.port
+    return ports
+
+
+def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath, cluster: PurePosixPath) -> None:
+    """Refuse volumes with data of another major version or of another cluster, in containers that do not run.
+
+    The first 8 bytes of the control file are the system identifier (pg_control.h).
+
+    Raises:
+        Refused: with the volume.
+    """
+    for node in spec.nodes:
+        found = containers.inspect(node.name)
+        if not found or found["State"]["Running"]:
+            continue
+        volume = f"{spec.name}_{node.name}"
+        version = (containers.read(node.name, data / "PG_VERSION") or b"").decode().strip()
+        if version and version != str(spec.postgres):
+            raise Refused(
+                f"the volume {volume} is of PostgreSQL {version}; haop.toml asks for {spec.postgres}",
+                hint=f"set postgres = {version} in haop.toml; a major upgrade is another matter",
+            )
+        ours = (containers.read(node.name, cluster / "system_identifier") or b"").decode().strip()
+        control = containers.read(node.name, data / "global" / "pg_control") or b""
+        if ours and version and str(system := int.from_bytes(control[:8], sys.byteorder)) != ours:
+            raise Refused(
+                f"the volume {volume} belongs to another cluster (system identifier {system}, not {ours})",
+                hint=f"keep what you need of it, then: docker compose -p {spec.name} down; docker volume rm {volume}",
+            )
+
+
+def explained(error: HaopError) -> HaopError:
+    """An error of `docker compose` that an operator can act on, as that."""
+    text = error.message
+    told = text.partition(": ")[2] or text
+    if any(word in text for word in ("manifest unknown", "pull access denied", "repository does not exist")):
+        return Refused(f"image not found: {told}", hint="correct the image in haop.toml, or log in: docker login")
+    if "No such image" in text or "failed to resolve reference" in text or "Client.Timeout" in text:
+        return Refused(f"image cannot be pulled: {told}", hint="is the registry within reach? docker pull says more")
+    if "no space left on device" in text.lower():
+        return HaopError(f"No space left on device: {told}", hint="docker system df shows what Docker keeps")
+    return error
+
+
+def _check_folder(spec: ClusterSpec, containers: "Containers", name: str, stack: Path) -> None:
+    found = containers.inspect(name)
+    folder = found["Config"]["Labels"].get(_FOLDER) if found else None
+    if folder and Path(folder) != stack.resolve():
+        raise Refused(
+            f"a stack named {spec.name} exists already, from {folder}",
+            hint="give this cluster another name in haop.toml, or take the other down first",
+        )
+
+
+def _check_port(containers: "Containers", name: str, port: int) -> None:
+    """Refuse a port that another container publishes or a process listens on."""
+    found = containers.inspect(name)
+    if found and found["State"]["Running"]:
+        return
+    holder: str | None = None
+    for other in containers.client.containers():
+        if any(published.get("PublicPort") == port for published in other["Ports"]):
+            holder = f"the container {other['Names'][0].lstrip('/')}"
+    if holder := holder or processes.port_holder(port):
+        raise Refused(
+            f"port {port} of {name} is in use by {holder}", hint=f"stop it, or give {name} another port in haop.toml"
+        )
+
+
+def _check_settings(containers: "Containers", image: str, settings: str) -> None:
+    """Let PostgreSQL itself read the settings before they are written, where its image is here."""
+    path = PurePosixPath("/tmp/postgresql.conf")  # noqa: S108 - of a container that lives for this alone
+    argv = ["postgres", "-C", "wal_level", "-c", f"config_file={path}", "-D", "/"]
+    if problem := containers.try_out(image, argv, path, settings):
+        told = problem.replace(str(path), "stack/postgresql.conf")
+        hint = "correct [postgres.parameters] in haop.toml"
+        raise Refused(f"PostgreSQL rejects its settings: {told}", hint=hint)

@@ -1,0 +1,50 @@
+"""Logs of several containers, merged by time."""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from haop.model.service import LogLine
+from haop.postgres import log
+
+if TYPE_CHECKING:
+    from haop.docker.containers import Containers
+
+_BATCH_SECONDS = 0.2
+
+
+def merged(
+    containers: "Containers", names: Sequence[str], *, follow: bool, since: datetime | None
+) -> Iterator[LogLine]:
+    """What they printed, in the order of its times; when following, what is new is sorted five times a second."""
+    past = [line for name in names for line in log.parse(containers.log(name, since, follow=False), name)]
+    shown = since
+    for line in sorted(past):
+        if since is None or line.at >= since:
+            yield line
+            shown = line.at
+    if follow:
+        yield from _following(containers, names, shown)
+
+
+def _following(containers: "Containers", names: Sequence[str], after: datetime | None) -> Iterator[LogLine]:
+    """A thread for each container, because each of their streams blocks; they end with the process."""
+    lines: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+
+    def read(name: str) -> None:
+        for line in containers.log(name, after, follow=True):
+            lines.put((name, line))
+
+    for name in names:
+        threading.Thread(target=read, args=(name,), name=f"logs of {name}", daemon=True).start()
+    wait = threading.Event()
+    while True:
+        wait.wait(_BATCH_SECONDS)
+        batch: dict[str, list[str]] = {name: [] for name in names}
+        while not lines.empty():
+            name, line = lines.get()
+            batch[name].append(line)
+        entries = [entry for name, told in batch.items() for entry in log.parse(told, name)]
+        yield from (entry for entry in sorted(entries) if after is None or entry.at > after)
