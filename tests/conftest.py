@@ -4,17 +4,20 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from haop.cli.app import app
+from haop.errors import HaopError
 from haop.operations.cluster import Cluster
 from tests import support
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 MAJORS = (15, 18)
+RUNTIMES = ("local", "compose")
 REQUIRED = set(filter(None, os.environ.get("HAOP_REQUIRE", "").split(",")))
 
 
@@ -27,7 +30,11 @@ def pytest_report_header() -> list[str]:
     here = support.available()
     lines = [f"haop: seed {SEED} (SEED={SEED} repeats it), PostgreSQL here: {', '.join(map(str, here)) or 'none'}"]
     lines += [f"haop: skipping what needs PostgreSQL {major}: it is not here" for major in MAJORS if major not in here]
-    if missing := {f"postgres{major}" for major in MAJORS if major not in here} & REQUIRED:
+    lacking = {f"postgres{major}" for major in MAJORS if major not in here}
+    if reason := compose_lacks():
+        lines.append(f"haop: skipping what needs Docker Compose: {reason}")
+        lacking.add("compose")
+    if missing := lacking & REQUIRED:
         raise pytest.UsageError(f"HAOP_REQUIRE asks for {', '.join(sorted(missing))}, which this machine lacks")
     return lines
 
@@ -45,17 +52,45 @@ def _seeded() -> None:
     random.seed(SEED)
 
 
-def require(major: int) -> int:
-    """That major version, or a skip with its reason."""
-    if major not in support.available():
+@cache
+def compose_lacks() -> str | None:
+    """Why containers cannot be run here; None where they can."""
+    try:
+        here = support.compose_majors()
+    except HaopError as problem:
+        return problem.message
+    missing = [f"postgres:{major}" for major in MAJORS if major not in here]
+    return f"no image {' and '.join(missing)}" if missing else None
+
+
+def require(major: int, runtime: str = "local") -> int:
+    """That major version on that runtime, or a skip with its reason."""
+    if runtime == "compose":
+        require_compose()
+    elif major not in support.available():
         pytest.skip(f"PostgreSQL {major} is not on this machine")
     return major
+
+
+def require_compose() -> None:
+    """Skip, with the reason, where containers cannot be run."""
+    if reason := compose_lacks():
+        pytest.skip(f"Docker Compose: {reason}")
+
+
+@pytest.fixture(params=RUNTIMES, scope="session")
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Both runtimes: what uses this holds on each."""
+    if request.param == "compose":
+        require_compose()
+    return str(request.param)
 
 
 @pytest.fixture(params=MAJORS, ids=lambda major: f"pg{major}")
 def major(request: pytest.FixtureRequest) -> int:
     """The oldest and the newest version that haop supports."""
-    return require(request.param)
+    runtime = request.getfixturevalue("runtime") if "runtime" in request.fixturenames else "local"
+    return require(request.param, runtime)
 
 
 @pytest.fixture

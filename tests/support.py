@@ -20,6 +20,8 @@ from haop.operations.up import up
 from haop.postgres.binaries import installations
 from haop.postgres.connection import Login, connected
 from haop.project import load
+from haop.runtimes.compose import ComposeRuntime
+from haop.runtimes.local import LocalRuntime
 from haop.runtimes.processes import port_holder
 
 # Tests do not need to survive a power cut of this machine.
@@ -51,25 +53,49 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def compose_majors() -> list[int]:
+    """Major versions that can be run in containers here: a Docker engine and Compose answer, and the image is here.
+
+    Raises:
+        Refused: with what is missing.
+    """
+    from haop.docker import compose, engine
+
+    client = engine.connect()
+    compose.check_version()
+    tags = {tag for image in client.images() for tag in image["RepoTags"] or []}
+    client.close()
+    return [major for major in POSTGRES_VERSIONS if f"postgres:{major}" in tags]
+
+
 def make_project(
     where: Path,
     *,
+    runtime: str = "local",
+    redis: bool = False,
     nodes: int = 2,
     postgres: int | None = None,
     durability: str = "async",
     parameters: Mapping[str, str] | None = None,
 ) -> Cluster:
     """A project with quick settings, on free ports; nothing runs yet."""
+    # Containers and networks have names that are the whole machine's.
+    name = "shop" if runtime == "local" else f"shop{random.randrange(10**6)}"
+    first = free_ports(nodes + 1)
     wishes = Wishes(
-        name="shop", nodes=nodes, postgres=postgres, durability=durability, database="shop",
-        first_port=free_ports(nodes),
+        name=name, nodes=nodes, postgres=postgres, durability=durability, database="shop", runtime=runtime,
+        first_port=first,
     )  # fmt: skip
     root = initialise(where, wishes).project.root
     config = root / "haop.toml"
     # What a drill is judged by must not depend on how busy this machine is.
     text = re.sub(r'^(write|read)_recovery = "[^"]*"', r'\1_recovery = "30s"', config.read_text(), flags=re.MULTILINE)
     lines = "".join(f'{key} = "{value}"\n' for key, value in {**QUICK, **(parameters or {})}.items())
-    config.write_text(text.replace("\n[local]", f"{lines}\n[local]"))
+    section = "[local]" if runtime == "local" else "[compose]"
+    text = text.replace(f"\n{section}", f"{lines}\n{section}")
+    if not redis:
+        text = text.replace("enabled = true", "enabled = false")
+    config.write_text(re.sub(r"^port = \d+ +# published.*", f"port = {first + nodes}", text, flags=re.MULTILINE))
     return Cluster.of(load(root))
 
 
@@ -87,18 +113,37 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def end(cluster: Cluster) -> None:
-    """Kill every process of the cluster."""
+    """Kill every process of the cluster; of containers, nothing is left."""
+    crash(cluster)
+    if cluster.project.spec.runtime == "compose":
+        cluster.runtime.down(volumes=True, say=lambda _: None)
+
+
+def crash(cluster: Cluster) -> None:
+    """Kill every process of the cluster, as a power cut would."""
     for node in cluster.project.spec.nodes:
         cluster.runtime.resume(node.name)
         cluster.runtime.kill(node.name)
 
 
+def local(cluster: Cluster) -> LocalRuntime:
+    """The cluster's runtime, where a test needs to know that it is the local one."""
+    assert isinstance(cluster.runtime, LocalRuntime)
+    return cluster.runtime
+
+
+def containers(cluster: Cluster) -> ComposeRuntime:
+    """The cluster's runtime, where a test needs to know that it is Compose."""
+    assert isinstance(cluster.runtime, ComposeRuntime)
+    return cluster.runtime
+
+
 def print_logs(cluster: Cluster) -> None:
     """The tail of each node's log."""
     for node in cluster.project.spec.nodes:
-        path = cluster.project.state / "local" / node.name / "log"
-        if path.exists():
-            print(f"--- {node.name}", *path.read_text(errors="replace").splitlines()[-40:], sep="\n")
+        lines = [f"{line.at:%H:%M:%S.%f} {line.level} {line.message}" for line in cluster.runtime.logs(
+            [node.name], follow=False, since=None)]  # fmt: skip
+        print(f"--- {node.name}", *lines[-40:], sep="\n")
 
 
 def sql(cluster: Cluster, node: str, statement: str, *, database: str = "postgres") -> list[tuple[object, ...]]:

@@ -1,11 +1,12 @@
 """demo: the whole story in a temporary folder."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +19,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     ctx: typer.Context,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster running, and say where it is.")] = False,
+    runtime: Annotated[
+        Literal["local", "compose"], typer.Option(help="local: needs no Docker; compose: the same in containers.")
+    ] = "local",
 ) -> None:
     """Watch a real primary die under load and its standby take over, in a temporary folder on free ports.
 
@@ -26,6 +30,7 @@ def demo(
     \b
     Examples:
       haop demo --keep
+      haop demo --runtime compose
     """
     from haop.cli import cluster, drill, history, setup
     from haop.cli.console import OUT
@@ -35,8 +40,9 @@ def demo(
 
     with _folder(keep=keep) as folder:
         ctx.find_root().obj = folder
-        tell("init shop --durability sync")
-        setup.init(ctx, Path(), name="shop", durability="sync", database="shop")
+        name = "shop" if runtime == "local" else f"shop-demo-{os.getpid()}"
+        tell(f"init {name} --runtime {runtime} --durability sync")
+        setup.init(ctx, Path(), name=name, runtime=runtime, durability="sync", database="shop")
         try:
             tell("up")
             cluster.up(ctx)

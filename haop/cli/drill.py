@@ -26,8 +26,11 @@ def group() -> None:
 def failover(
     ctx: typer.Context,
     fault: Annotated[
-        Literal["kill", "stop", "pause"],
-        typer.Option(help="kill: a crash of the whole node; stop: a clean stop; pause: a hang."),
+        Literal["kill", "stop", "pause", "partition"],
+        typer.Option(
+            help="kill: a crash of the whole node; stop: a clean stop; pause: a hang; "
+            "partition: cut off from clients and standbys (compose)."
+        ),
     ] = "kill",
     yes: YesOption = False,
     as_json: JsonOption = False,

@@ -81,7 +81,7 @@ def render(
     from haop.operations.render import compare, refresh
 
     cluster = opened(ctx)
-    found = compare(cluster.project, cluster.stack(cluster.services())) if check else refresh(cluster)
+    found = compare(cluster.project, cluster.stack()) if check else refresh(cluster)
     if as_json:
         print_json({"schema": "haop.render/1", "stale": found.stale and check, "changed": dict(found.diffs)})
     elif check:

@@ -1,5 +1,6 @@
 """Values become what rich draws, or JSON. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from haop.cli.text import elapsed, seconds, size
+from haop.model.containers_health import short
 from haop.model.health import Finding, Health, Severity, version
 from haop.model.service import State
 from haop.model.spec import ClusterSpec
@@ -32,7 +34,8 @@ NODE_COLOURS = (
 
 def status(spec: ClusterSpec, assessment: Assessment) -> RenderableType:
     """The cluster line, the table of nodes, the findings."""
-    return Group(_cluster_line(spec, assessment), _nodes(spec, assessment), *map(finding, assessment.findings))
+    beside = _beside(spec, assessment)
+    return Group(_cluster_line(spec, assessment), _nodes(spec, assessment), *beside, *map(finding, assessment.findings))
 
 
 def finding(found: Finding) -> Text:
@@ -56,6 +59,16 @@ def status_document(spec: ClusterSpec, assessment: Assessment) -> dict[str, Any]
         "durability": str(spec.durability),
         "primary": observed.primary.name if observed.primary else None,
         "primary_since": observed.primary.server.primary_since if observed.primary else None,
+        "addons": [
+            {
+                "name": name,
+                "port": spec.addons[name].port,
+                "service": str(addon.state),
+                "image": addon.image,
+                "remark": addon.remark,
+            }
+            for name, addon in assessment.addons.items()
+        ],
         "nodes": [_node_document(spec, assessment, node) for node in observed.nodes],
         "findings": [asdict(found) for found in assessment.findings],
     }
@@ -71,6 +84,17 @@ def _cluster_line(spec: ClusterSpec, assessment: Assessment) -> Text:
         since = primary.server.primary_since
         line.append(f" · primary {primary.name}" + (f" for {elapsed(since, observed.at)}" if since else ""))
     return line
+
+
+def _beside(spec: ClusterSpec, assessment: Assessment) -> Iterator[Text]:
+    """What stands beside the nodes, and the images."""
+    for name, service in assessment.addons.items():
+        where = f" on 127.0.0.1:{spec.addons[name].port}" if service.state is State.RUNNING else ""
+        style = "green" if service.state is State.RUNNING and not service.remark else "red"
+        yield Text.assemble((f"{name} ", "bold"), (str(service.state), style), where)
+    services = {node.name: node.service for node in assessment.status.nodes} | dict(assessment.addons)
+    if images := dict.fromkeys(short(service.image) for service in services.values() if service.image):
+        yield Text(f"images: {' · '.join(images)}", "dim")
 
 
 def _version(assessment: Assessment, spec: ClusterSpec) -> str:
@@ -135,6 +159,7 @@ def _node_document(spec: ClusterSpec, assessment: Assessment, node: NodeStatus) 
         "port": node.endpoint.port,
         "service": str(node.service.state),
         "fenced": node.service.fenced,
+        "image": node.service.image,
         "state": _state(assessment, node),
         "reachable": isinstance(node, Reachable),
         "sync_state": sender.sync_state if sender else None,

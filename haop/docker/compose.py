@@ -11,8 +11,8 @@ from haop.process import run, watch
 _OLDEST = (2, 20)
 # What `docker` reads of the environment. Nothing else: a POSTGRES_PASSWORD of the operator's shell would win over .env.
 _KEPT = ("HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
-         "DOCKER_BUILDKIT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-         "http_proxy", "https_proxy", "no_proxy")  # fmt: skip
+         "DOCKER_BUILDKIT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY",
+         "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")  # fmt: skip
 
 
 class Compose:

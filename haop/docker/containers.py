@@ -1,11 +1,14 @@
 """The containers of one Compose project, by the names of their services."""
 
 import io
+import json
 import tarfile
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -48,13 +51,16 @@ class Containers:
         Raises:
             HaopError: there is none.
         """
-        if not (found := self.inspect(service)):
+        if not (found := self._ids.get(service) or self._find(service)):
             raise HaopError(f"there is no container of {service}", hint="haop up makes it")
-        return str(found["Id"])
+        return found
 
     def start(self, service: str) -> None:
-        """Start it; no harm where it runs."""
+        """Start it; no harm where it runs. One that the engine would start again in a while is started now."""
+        found = self.inspect(service)
         with translated(f"start {service}"):
+            if found and found["State"]["Restarting"]:
+                self.client.stop(found["Id"], timeout=0)
             self.client.start(self.id(service))
 
     def stop(self, service: str, seconds: int) -> None:
@@ -68,7 +74,7 @@ class Containers:
             try:
                 self.client.kill(self.id(service))
             except APIError as error:
-                if error.status_code != 409:  # "is not running"
+                if error.status_code != HTTPStatus.CONFLICT:  # "is not running"
                     raise
 
     def pause(self, service: str) -> None:
@@ -97,6 +103,16 @@ class Containers:
                 member = archive.next()
                 file = archive.extractfile(member) if member and member.isfile() else None
                 return file.read() if file else b""
+
+    def size(self, service: str, path: PurePosixPath) -> int | None:
+        """Bytes of such a file; None where there is none. Ten times as quick as reading it."""
+        with translated(f"look at {path} of {service}"):
+            url = f"{self.client.base_url}/v{self.client.api_version}/containers/{self.id(service)}/archive"
+            answer = self.client.head(url, params={"path": str(path)}, timeout=self.client.timeout)
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                return None
+            answer.raise_for_status()
+            return int(json.loads(b64decode(answer.headers["X-Docker-Container-Path-Stat"]))["size"])
 
     def write(self, service: str, path: PurePosixPath, text: str) -> None:
         """Put a file into the container, running or not. It belongs to root and everybody can read it."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from haop.clock import SYSTEM_CLOCK
-from haop.drills.faults import Fault, injected
+from haop.drills.faults import Fault, injected, require
 from haop.drills.ledger import Ledger, Moment
 from haop.drills.measure import measure
 from haop.drills.observer import Observer
@@ -68,6 +68,7 @@ class FailoverDrill:
 
     def require_steady_state(self) -> None:
         """The gate: a drill on a cluster that is not healthy would measure something else."""
+        require(self.cluster, self.fault)
         found = status.observe(self.cluster)
         bad = [finding for finding in found.findings if finding.severity is not Severity.INFO]
         if found.health is not Health.HEALTHY or not found.status.primary:

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from haop.clock import SYSTEM_CLOCK
+from haop.errors import Refused
 from haop.operations import heal
 from haop.operations.cluster import Cluster
+from haop.runtimes.base import Partitionable, Runtime
 
 
 class Fault(StrEnum):
@@ -16,25 +18,47 @@ class Fault(StrEnum):
     KILL = "kill"  # every process at once: a crash, an out-of-memory kill, a power cut of the container
     STOP = "stop"  # a clean stop by someone else: an update, `systemctl stop`, a mistake
     PAUSE = "pause"  # a hang: its sockets stay open and nothing answers
+    PARTITION = "partition"  # cut off from clients and standbys, and unaware of it
+
+
+def require(cluster: Cluster, fault: Fault) -> None:
+    """Refuse a fault that the cluster's runtime cannot stage.
+
+    Raises:
+        Refused: with the reason.
+    """
+    if fault is Fault.PARTITION and not isinstance(cluster.runtime, Partitionable):
+        runtime = cluster.project.spec.runtime
+        raise Refused(f"the {runtime} runtime has no network that could be cut", hint="--fault kill, stop or pause")
 
 
 @contextmanager
 def injected(cluster: Cluster, fault: Fault, node: str, drill: str) -> Iterator[float]:
-    """Break a node; yields the moment (monotonic clock) just before. A pause ends with the context.
+    """Break a node; yields the moment (monotonic clock) just before. A pause or a partition ends with the context.
 
     The record stays until the drill has restored redundancy: a node that was killed is not healed by leaving here.
     """
     at = SYSTEM_CLOCK.now().isoformat(timespec="milliseconds")
     heal.write(cluster.project, heal.OpenFault(fault=str(fault), node=node, at=at, drill=drill))
-    act = {
-        Fault.KILL: cluster.runtime.kill,
-        Fault.STOP: cluster.runtime.stop,
-        Fault.PAUSE: cluster.runtime.pause,
-    }
-    begun = time.monotonic()
+    runtime, begun = cluster.runtime, time.monotonic()
     try:
-        act[fault](node)
+        _break(runtime, fault, node)
         yield begun
     finally:
         if fault is Fault.PAUSE:
-            cluster.runtime.resume(node)
+            runtime.resume(node)
+        elif fault is Fault.PARTITION and isinstance(runtime, Partitionable):
+            runtime.mend(node)
+
+
+def _break(runtime: Runtime, fault: Fault, node: str) -> None:
+    match fault:
+        case Fault.KILL:
+            runtime.kill(node)
+        case Fault.STOP:
+            runtime.stop(node)
+        case Fault.PAUSE:
+            runtime.pause(node)
+        case Fault.PARTITION:
+            assert isinstance(runtime, Partitionable), "require() was asked first"
+            runtime.cut(node)

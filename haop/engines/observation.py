@@ -27,7 +27,8 @@ def _node(name: str, runtime: Runtime, login: Login) -> NodeStatus:
     try:
         server = observe.server(endpoint, login)
     except ConnectionFailed as error:
-        return Unreachable(name=name, endpoint=endpoint, service=service, reason=error.message)
+        reason = f"{error.message} ({service.remark})" if service.remark else error.message
+        return Unreachable(name=name, endpoint=endpoint, service=service, reason=reason)
     return Reachable(name=name, endpoint=endpoint, service=service, server=server)
 
 
@@ -39,6 +40,6 @@ def _silent(service: ServiceState) -> str | None:
         case State.PAUSED:
             return "its processes are paused"
         case State.STOPPED:
-            return "fenced" if service.fenced else "stopped"
+            return "fenced" if service.fenced else f"stopped ({service.remark})" if service.remark else "stopped"
         case State.RUNNING:
             return None

@@ -63,14 +63,18 @@ class StreamingEngine:
 
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
-        state = self._runtime.state(name).state
-        return state is not State.ABSENT and self._runtime.read_data(name, _STANDBY_SIGNAL) is None
+        return self._runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
+
+    def _is_primarys(self, name: str) -> bool:
+        """Whether the data of a node, which has some, is a primary's."""
+        return self._runtime.read_data(name, _STANDBY_SIGNAL) is None
 
     def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
         """The most advanced standby; before it, every node that could come back as a primary is fenced."""
         chosen = candidate(status, to)
-        unknown = (node.name for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced)
-        return Promotion(chosen, tuple(name for name in unknown if self.was_primary(name)))
+        silent = [node for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced]
+        unknown = (node.name for node in silent if node.service.state is not State.ABSENT)
+        return Promotion(chosen, tuple(name for name in unknown if self._is_primarys(name)))
 
     def failover(self, to: str | None, note: Note) -> Promotion:
         """Fence, promote, and let the other standbys follow."""
@@ -117,6 +121,8 @@ class StreamingEngine:
         if self._needs_rewind(status, node):
             if status.node(node).service.state is not State.STOPPED:
                 self._take_down(status, node)
+            self._runtime.readmit(node)
+        elif status.node(node).service.fenced:
             self._runtime.readmit(node)
         elif status.node(node).service.state is State.PAUSED:
             self._runtime.stop(node)

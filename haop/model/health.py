@@ -42,11 +42,11 @@ class Finding:
 
 
 def assess(spec: ClusterSpec, status: ClusterStatus) -> tuple[Finding, ...]:
-    """Everything that is not as asked for, the gravest first."""
+    """Everything about the servers that is not as asked for."""
     findings = [*_primaries(status), *_differences(status), *_durability(spec, status), *_tls(status)]
     for node in spec.nodes:
         findings += [*_node(status, node), *_slot(status, node)]
-    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
+    return tuple(findings)
 
 
 def health(status: ClusterStatus, findings: tuple[Finding, ...]) -> Health:

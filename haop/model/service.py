@@ -32,11 +32,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """The state of one service, whether its fence marker is set, how it ended, and from which image it is."""
+    """The state of one service, whether its fence marker is set, and what else the runtime knows of it."""
 
     state: State
     fenced: bool = False
-    ended: str | None = None  # where the runtime knows more than that it is stopped
+    remark: str | None = None  # how it ended, or what is wrong with it though it runs
     image: str | None = None  # name and digest, of a container
 
 

@@ -6,7 +6,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -83,9 +83,14 @@ class ClusterSpec:
     objectives: Objectives = Objectives()
     parameters: Mapping[str, str]
     local: LocalSpec = LocalSpec()
-    compose: ComposeSpec = ComposeSpec()
+    compose: ComposeSpec = field(default_factory=ComposeSpec)
     redis: RedisSpec | None = None
     web: WebSpec | None = None
+
+    @property
+    def addons(self) -> Mapping[str, RedisSpec | WebSpec]:
+        """The services beside the nodes, in the order in which they start."""
+        return {name: addon for name, addon in (("redis", self.redis), ("web", self.web)) if addon}
 
     def node(self, name: str) -> NodeSpec:
         """The node of that name.
@@ -172,11 +177,10 @@ def _addons_fit(spec: ClusterSpec, document: Mapping[str, Any]) -> None:
             raise SpecError(alone, f'only with runtime = "compose", not {spec.runtime!r}')
         return
     taken = {node.port: f"node '{node.name}'" for node in spec.nodes}
-    for name, addon in (("redis", spec.redis), ("web", spec.web)):
-        if addon and addon.port in taken:
+    for name, addon in spec.addons.items():
+        if addon.port in taken:
             raise SpecError(f"{name}.port", f"{addon.port} is the port of {taken[addon.port]} already")
-        if addon:
-            taken[addon.port] = f"[{name}]"
+        taken[addon.port] = f"[{name}]"
     for index, node in enumerate(spec.nodes):
         if node.name in {"redis", "web", "cluster"}:
             raise SpecError(f"nodes[{index}].name", f"'{node.name}' is the name of a service beside the nodes")

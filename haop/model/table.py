@@ -51,6 +51,7 @@ class Table:
         self._known: list[str] = []
 
     def key(self, name: str) -> str:
+        """The whole key, as `haop.toml` would be searched for it."""
         return f"{self.path}.{name}" if self.path else name
 
     def close(self) -> None:
@@ -60,18 +61,21 @@ class Table:
                 raise SpecError(self.key(name), f"unknown key{nearest(name, self._known)}")
 
     def table(self, name: str, *, required: bool = True) -> "Table":
+        """A table below this one."""
         value = self._take(name, {} if not required else None, "a table")
         if not isinstance(value, dict):
             raise SpecError(self.key(name), "expected a table")
         return Table(self.key(name), value)
 
     def tables(self, name: str) -> list["Table"]:
+        """An array of tables."""
         value = self._take(name, None, "[[nodes]] tables")
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise SpecError(self.key(name), f"expected [[{name}]] tables")
         return [Table(f"{name}[{index}]", item) for index, item in enumerate(value)]
 
     def name(self, name: str, shape: re.Pattern[str], expected: str) -> str:
+        """A name of that shape, and none that PostgreSQL uses itself."""
         value = self._take(name, None, "a name")
         if not isinstance(value, str) or not shape.fullmatch(value):
             raise SpecError(self.key(name), f"expected a name ({expected}), not {value!r}")
@@ -81,18 +85,21 @@ class Table:
         return value
 
     def text(self, name: str, default: str | None) -> str | None:
+        """A string that is not empty, or nothing."""
         value = self._take(name, default, "a string", optional=True)
         if value is not None and (not isinstance(value, str) or not value):
             raise SpecError(self.key(name), f"expected a string that is not empty, not {value!r}")
         return value
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any = None) -> Any:
+        """One of a few values."""
         value = self._take(name, default, "one of " + ", ".join(map(str, choices)))
         if value not in choices or isinstance(value, bool):
             raise SpecError(self.key(name), f"expected {_one_of(choices)}, not {value!r}")
         return value
 
     def whole(self, name: str, *, at_least: int, at_most: int | None = None, default: int | None = None) -> int:
+        """A whole number within limits."""
         value = self._take(name, default, "a whole number")
         in_range = type(value) is int and at_least <= value and (at_most is None or value <= at_most)
         if not in_range:
@@ -122,6 +129,7 @@ class Table:
         return tuple(value)
 
     def duration(self, name: str, default: float) -> float:
+        """Seconds of a text such as `5s`."""
         value = self._take(name, default, "a duration")
         if value is default:
             return float(value)

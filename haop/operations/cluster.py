@@ -53,9 +53,9 @@ class Cluster:
         """The rendered `postgresql.conf`."""
         return self._common()["postgresql.conf"]
 
-    def stack(self, services: Mapping[str, Service]) -> dict[str, str]:
+    def stack(self) -> dict[str, str]:
         """The rendered files of `stack/`, as `haop.toml` says now."""
-        return {**self._common(), **self.runtime.render(services)}
+        return {**self._common(), **self.runtime.render(self.services)}
 
     def _common(self) -> Mapping[str, str]:
         from haop import rendering  # noqa: PLC0415 - 20 ms that only who writes files pays for

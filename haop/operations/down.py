@@ -15,7 +15,7 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
     """
     spec, runtime = cluster.project.spec, cluster.runtime
     nodes = [node.name for node in spec.nodes]
-    addons = [name for name, addon in (("web", spec.web), ("redis", spec.redis)) if addon]
+    addons = list(spec.addons)[::-1]
     running = {name for name in (*addons, *nodes) if runtime.state(name).state in {State.RUNNING, State.PAUSED}}
     by_role = sorted((name for name in nodes if name in running), key=lambda name: not cluster.engine.was_primary(name))
     order = [*(name for name in addons if name in running), *by_role]

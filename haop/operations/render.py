@@ -44,10 +44,9 @@ def refresh(cluster: Cluster) -> Rendering:
     Raises:
         Refused: a file is not as haop wrote it last: somebody edited it.
     """
-    services = cluster.services()
-    changes = write(cluster.project, cluster.stack(services))
+    changes = write(cluster.project, cluster.stack())
     if cluster.runtime.unattended:
-        cluster.runtime.provide(services)
+        cluster.runtime.provide(cluster.services())
     return changes
 
 

@@ -1,8 +1,11 @@
 """`haop status`: what the cluster is, and what is wrong with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from haop.model.containers_health import assess_containers
 from haop.model.health import Finding, Health, Severity, assess, health
+from haop.model.service import ServiceState
 from haop.model.status import ClusterStatus
 from haop.operations import heal
 from haop.operations.cluster import Cluster
@@ -15,6 +18,7 @@ class Assessment:
     status: ClusterStatus
     findings: tuple[Finding, ...]
     health: Health
+    addons: Mapping[str, ServiceState]  # what stands beside the nodes
 
 
 def observe(cluster: Cluster) -> Assessment:
@@ -24,7 +28,9 @@ def observe(cluster: Cluster) -> Assessment:
 
 def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
     """Judge a status that was observed already."""
-    findings = assess(cluster.project.spec, status)
+    spec = cluster.project.spec
+    addons = {name: cluster.runtime.state(name) for name in spec.addons}
+    findings = assess(spec, status) + assess_containers(spec, status, addons)
     if fault := heal.read(cluster.project):
         findings += (
             Finding(
@@ -33,4 +39,5 @@ def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
                 hint="bring everything back: haop up",
             ),
         )  # fmt: skip
-    return Assessment(status, findings, health(status, findings))
+    findings = tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
+    return Assessment(status, findings, health(status, findings), addons)

@@ -18,6 +18,7 @@ from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.postgres import drilling, replication, roles
 from haop.postgres.connection import BoundedConnection, connected
+from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
 _START_SECONDS = 300.0
@@ -81,7 +82,7 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     """
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
-    render.write(cluster.project, cluster.stack(services))
+    render.write(cluster.project, cluster.stack())
     with progress.step("prepare") as say:
         cluster.runtime.create(services, say)
     nodes = [node.name for node in cluster.project.spec.nodes]
@@ -121,6 +122,7 @@ class _Up:
 
     def run(self, plan: Plan) -> status.Assessment:
         """Node by node, then what stands beside them: an application finds a database that answers."""
+        self.mend_networks()
         for name in plan.resume:
             with self.progress.step(f"let {name} go on"):
                 self.cluster.runtime.resume(name)
@@ -136,6 +138,12 @@ class _Up:
         self.verify()
         self.start_addons()
         return status.observe(self.cluster)
+
+    def mend_networks(self) -> None:
+        """An interrupted drill, or somebody's hand, may have cut a node off."""
+        if isinstance(self.cluster.runtime, Partitionable):
+            for name in self.nodes:
+                self.cluster.runtime.mend(name)
 
     def start_primary(self, name: str) -> None:
         how = "start" if self.cluster.runtime.state(name).state is State.STOPPED else "initialise and start"

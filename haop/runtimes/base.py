@@ -33,8 +33,8 @@ class Runtime(Protocol):
     def endpoint(self, name: str) -> Endpoint:
         """Where a node is reached from the host that haop runs on."""
 
-    def render(self, services: Mapping[str, Service]) -> Mapping[str, str]:
-        """The files of `stack/` that only this runtime needs."""
+    def render(self, services: Callable[[], Mapping[str, Service]]) -> Mapping[str, str]:
+        """The files of `stack/` that only this runtime needs; asks for the services where these say them."""
 
     def check(self, settings: str) -> None:
         """Refuse, with the reason, what could not be started: a port in use, settings that PostgreSQL rejects."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from haop.errors import HaopError
 from haop.model.containers import WebSecrets, layout
+from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
 from haop.model.service import LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
@@ -26,7 +27,6 @@ _HOST = "127.0.0.1"
 _STOP_SECONDS = 120
 _SECRETS = "/run/haop/secrets"
 _CLUSTER = PurePosixPath("/var/lib/haop")
-_OUT_OF_MEMORY = "out of memory: the kernel killed it"
 
 
 class ComposeRuntime:
@@ -81,7 +81,7 @@ class ComposeRuntime:
         """The published port."""
         return Endpoint(_HOST, self._spec.node(name).port)
 
-    def render(self, services: Mapping[str, Service]) -> Mapping[str, str]:
+    def render(self, services: Callable[[], Mapping[str, Service]]) -> Mapping[str, str]:
         """compose.yaml, and the scripts that it names."""
         from haop import rendering  # noqa: PLC0415 - 20 ms that only who writes files pays for
 
@@ -97,7 +97,7 @@ class ComposeRuntime:
             "POSTGRES_DB": self._spec.database,
             "POSTGRES_PASSWORD_FILE": f"{_SECRETS}/superuser_password",
         }
-        return rendering.compose(self._spec, services, self.places(), environment)
+        return rendering.compose(self._spec, services(), self.places(), environment)
 
     def check(self, settings: str) -> None:
         """Refuse an engine that cannot be used, another project's name, volumes or ports."""
@@ -124,9 +124,9 @@ class ComposeRuntime:
         if state["Paused"]:
             return ServiceState(State.PAUSED, image=image)
         if state["Running"] and not state["Restarting"]:
-            return ServiceState(State.RUNNING, image=image)
-        data = self._containers.read(name, self._data / "PG_VERSION") is not None
-        fenced = self._containers.read(name, self._marker) is not None
+            return ServiceState(State.RUNNING, remark=self._trouble(name, found), image=image)
+        data = self._containers.size(name, self._data / "PG_VERSION") is not None
+        fenced = self._containers.size(name, self._marker) is not None
         return ServiceState(State.STOPPED if data else State.ABSENT, fenced, _ended(state), image)
 
     def start(self, service: Service) -> None:
@@ -200,7 +200,8 @@ class ComposeRuntime:
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove containers and networks; with `volumes`, the volumes."""
-        self._compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []), say=say)
+        tell = say if not volumes else lambda line: say(line) if "Volume" in line and "Removing" not in line else None
+        self._compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []), say=tell)
 
     def _up(self, *names: str, say: Callable[[str], None]) -> None:
         try:
@@ -213,12 +214,12 @@ class ComposeRuntime:
             self._up(name, say=_unheard)
 
     def _mark(self, name: str, word: str) -> None:
-        """Beside the data directory, verified, and flushed by a container that runs: the file systems are one kernel's."""
+        """Beside the data directory, verified, and flushed by a container that runs: all volumes are one kernel's."""
         self._containers.write(name, self._marker, f"{word}\n")
-        if self._containers.read(name, self._marker) != f"{word}\n".encode():
+        if self._containers.size(name, self._marker) != len(word) + 1:
             raise HaopError(f"cannot mark {name}: the marker is not there", hint="promote nothing; look at the volume")
-        nodes = [node.name for node in self._spec.nodes]
-        if alive := next((other for other in nodes if self.state(other).state is State.RUNNING), None):
+        peers = [node.name for node in self._spec.nodes if node.name != name]
+        if alive := next((peer for peer in peers if self.state(peer).state is State.RUNNING), None):
             self._containers.execute(alive, "sh", "-c", 'sync -f "$PGDATA" 2>/dev/null || sync')
         else:
             os.sync()
@@ -231,6 +232,14 @@ class ComposeRuntime:
     def _is_node(self, name: str) -> bool:
         return any(node.name == name for node in self._spec.nodes)
 
+    def _trouble(self, name: str, found: Mapping[str, Any]) -> str | None:
+        """What is wrong with a container though it runs; None where nothing is known to be."""
+        attached = found["NetworkSettings"]["Networks"]
+        if self._is_node(name):
+            cut = [network for network in self._links(name, clients=True) if network not in attached]
+            return f"cut off from the network {' and '.join(cut)}" if cut else None
+        return "unhealthy" if found["State"].get("Health", {}).get("Status") == "unhealthy" else None
+
     def _image(self, found: Mapping[str, Any]) -> str:
         return f"{found['Config']['Image']}@{self._containers.digest(found['Image'])}"
 
@@ -238,7 +247,7 @@ class ComposeRuntime:
 def _ended(state: Mapping[str, Any]) -> str | None:
     """How a container ended, in words; None where it never ran."""
     if state["OOMKilled"]:
-        return _OUT_OF_MEMORY
+        return OUT_OF_MEMORY
     if state["Status"] == "created":
         return None
     return f"exit code {state['ExitCode']}" + (f": {state['Error']}" if state["Error"] else "")

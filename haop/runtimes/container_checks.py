@@ -41,12 +41,7 @@ def check(spec: ClusterSpec, containers: "Containers", stack: Path, settings: st
 
 def published(spec: ClusterSpec) -> dict[str, int]:
     """Every service of the stack, and its port on this host."""
-    ports = {node.name: node.port for node in spec.nodes}
-    if spec.redis:
-        ports["redis"] = spec.redis.port
-    if spec.web:
-        ports["web"] = spec.web.port
-    return ports
+    return {node.name: node.port for node in spec.nodes} | {name: addon.port for name, addon in spec.addons.items()}
 
 
 def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath, cluster: PurePosixPath) -> None:

@@ -69,7 +69,7 @@ class LocalRuntime:
         """Loopback and the node's port."""
         return Endpoint(_HOST, self._spec.node(name).port)
 
-    def render(self, services: Mapping[str, Service]) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's signature
+    def render(self, services: Callable[[], Mapping[str, Service]]) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's signature
         """What every runtime needs is all that a process needs."""
         return {}
 

@@ -374,9 +374,9 @@ def test_servers_of_root_run_as_somebody_else(haop: Haop, live: Cluster) -> None
         pytest.skip("only root runs the servers as another user")
     done = haop("-C", str(live.project.root), "up")
     assert done.code == 0
-    assert f"running as root: servers run as user '{live.runtime.run_as.name}'" in done.err
+    assert f"running as root: servers run as user '{support.local(live).run_as.name}'" in done.err
     pid = int((live.project.state / "local" / "db1" / "data" / "postmaster.pid").read_text().splitlines()[0])
-    assert Path(f"/proc/{pid}").stat().st_uid == live.runtime.run_as.uid != 0
+    assert Path(f"/proc/{pid}").stat().st_uid == support.local(live).run_as.uid != 0
 
 
 # --- A full disk, a read-only one

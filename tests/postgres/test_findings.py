@@ -198,15 +198,15 @@ def test_a_standby_away_for_too_long_loses_its_slot_and_wal_and_the_hint_clones_
 
 def test_a_node_whose_checksums_were_switched_off_is_named_until_they_are_on(shop: Cluster) -> None:
     standby = support.standby_of(shop)
-    program, data = str(shop.runtime._bindir / "pg_checksums"), shop.project.state / "local" / standby / "data"
+    program, data = str(support.local(shop)._bindir / "pg_checksums"), shop.project.state / "local" / standby / "data"
     shop.runtime.stop(standby)
-    run((program, "--disable", "-D", str(data)), run_as=shop.runtime.run_as, cwd=Path("/"))
+    run((program, "--disable", "-D", str(data)), run_as=support.local(shop).run_as, cwd=Path("/"))
     up(shop, Quiet())
     found = awaited(shop, "checksums-off")
     assert found.message == f"no data checksums on {standby}"
     assert "pg_checksums --enable" in hint(found)
     shop.runtime.stop(standby)
-    run((program, "--enable", "-D", str(data)), run_as=shop.runtime.run_as, cwd=Path("/"))
+    run((program, "--enable", "-D", str(data)), run_as=support.local(shop).run_as, cwd=Path("/"))
 
 
 def test_an_interrupted_drill_is_an_open_fault_until_up(shop: Cluster) -> None:

@@ -71,7 +71,7 @@ def put(cluster: Cluster, folder: Path, name: str) -> None:
     folder.mkdir()
     (folder / name).write_text("something")
     for path in (folder, folder / name):
-        cluster.runtime._own(path)
+        support.local(cluster)._own(path)
 
 
 def fail_over(cluster: Cluster) -> tuple[str, str]:
@@ -190,7 +190,7 @@ def test_a_former_primary_that_stopped_cleanly_has_nothing_to_rewind(shop: Clust
 def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
-    shop.runtime._mark(standby, "rewinding")
+    support.local(shop)._mark(standby, "rewinding")
     assert "move it and" in refused(shop, standby)
     with pytest.raises(HaopError, match="an interrupted pg_rewind left"):
         up(shop, Quiet())
@@ -247,7 +247,7 @@ def test_the_fence_marker_lies_beside_the_data_and_no_clone_carries_it(shop: Clu
     assert marker.read_text() == "fenced\n"
     assert not list((home(shop, old) / "data").glob("*fence*"))
     set_aside(shop, old)
-    shop.runtime._mark(new, "fenced")
+    support.local(shop)._mark(new, "fenced")
     assert decided(shop, old).startswith(f"clone: {new} is primary on timeline ")
     streams(shop, old)
     assert not marker.exists()
@@ -259,8 +259,8 @@ def foreign_data(cluster: Cluster, node: str, maker: Cluster) -> None:
     """Put a data directory, made by the PostgreSQL of `maker`, in the place of a stopped node's."""
     cluster.runtime.stop(node)
     set_aside(cluster, node)
-    argv = (str(maker.runtime._bindir / "initdb"), "-N", "-U", "postgres", "-A", "reject", "--locale=C", "-D")
-    run((*argv, str(home(cluster, node) / "data")), run_as=cluster.runtime.run_as, cwd=Path("/"))
+    argv = (str(support.local(maker)._bindir / "initdb"), "-N", "-U", "postgres", "-A", "reject", "--locale=C", "-D")
+    run((*argv, str(home(cluster, node) / "data")), run_as=support.local(cluster).run_as, cwd=Path("/"))
 
 
 def test_data_of_another_cluster_is_refused_by_the_script_and_by_up(shop: Cluster) -> None:

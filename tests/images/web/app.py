@@ -25,7 +25,8 @@ def url(name: str) -> str | None:
 
 def database(name: str) -> tuple[str | None, str | None, str | None]:
     """Which node answers (its cluster_name, else its address), whether it takes writes, or why neither is known."""
-    import psycopg2  # here: the checks of this repository read this file without the image's driver
+    # Here, and untyped: the repository's own checks read this file without the image's driver.
+    import psycopg2  # type: ignore[import-untyped]
 
     try:
         target = url(name)
@@ -35,7 +36,7 @@ def database(name: str) -> tuple[str | None, str | None, str | None]:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT inet_server_addr()::text, current_setting('cluster_name'),"
+                    "SELECT host(inet_server_addr()), current_setting('cluster_name'),"
                     " current_setting('transaction_read_only')"
                 )
                 address, cluster_name, read_only = cursor.fetchone()
