@@ -29,7 +29,7 @@ def haop_up(root: Path, system: Installation) -> float:
     """Seconds of `haop up`, in a project that was just made."""
     first = str(support.free_ports(2))
     subprocess.run(
-        (HAOP, "init", str(root), "--postgres", str(system.major), "--first-port", first),
+        (HAOP, "init", str(root), "--runtime", "local", "--postgres", str(system.major), "--first-port", first),
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     seconds = wall((HAOP, "-C", str(root), "up"))

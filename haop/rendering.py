@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from haop.model.containers import layout
 from haop.model.endpoint import Endpoint
 from haop.model.service import Service
-from haop.model.spec import ClusterSpec, Durability, quorum
+from haop.model.spec import ClusterSpec, Durability, node_image, quorum
 
 # --locale-provider=builtin sorts alike on every machine, whatever its C library; it came with 17.
 _LOCALE_BUILTIN = "--locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C"
@@ -60,7 +60,7 @@ def compose(
     web = services.get("web")
     values = {
         "cluster": spec.name,
-        "image": spec.compose.image or f"postgres:{spec.postgres}",
+        "image": node_image(spec),
         "compose": spec.compose,
         "mount": layout(spec.postgres).mount,
         "shared_environment": {**shared, **environment},

@@ -49,7 +49,7 @@ def logs(
 
 
 def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """The audit trail: who ran what, when, how it ended, how long it took.
+    """The audit trail: who ran what, when, how it ended, how long it took; and what ended by itself.
 
     \b
     Examples:
@@ -60,16 +60,16 @@ def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     from haop import project
     from haop.cli import console
-    from haop.operations.logs import sentence
+    from haop.operations import logs
 
-    for event in project.load(folder(ctx)).events():
+    for event in logs.events(project.load(folder(ctx))):
         if as_json:
             console.print_line({**asdict(event), "at": event.at.isoformat(timespec="milliseconds")})
         else:
             when = event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
             console.OUT.print(f"[dim]{when}[/dim] ", end="")
             console.OUT.print(
-                sentence(event), markup=False, soft_wrap=True, style="" if event.outcome == "done" else "red"
+                logs.sentence(event), markup=False, soft_wrap=True, style="" if event.outcome == "done" else "red"
             )
 
 

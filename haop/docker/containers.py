@@ -182,6 +182,15 @@ class Containers:
         with translated(f"connect {service} to {network}"):
             self.client.connect_container_to_network(self.id(service), network, aliases=aliases)
 
+    def has_image(self, image: str) -> bool:
+        """Whether an image is here."""
+        with translated(f"look at the image {image}"):
+            try:
+                self.client.inspect_image(image)  # type: ignore[no-untyped-call]
+            except NotFound:
+                return False
+        return True
+
     def digest(self, image: str) -> str:
         """The registry's digest of an image, or its own id where it came from no registry."""
         with translated(f"look at the image {image}"):

@@ -40,6 +40,15 @@ class ServiceState:
     image: str | None = None  # name and digest, of a container
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a service ended last, where that was not asked for."""
+
+    at: datetime
+    service: str
+    how: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class LogLine:
     """One entry of a node's log; continuation lines belong to the entry that they continue."""

@@ -139,6 +139,11 @@ class ClusterSpec:
         return spec
 
 
+def node_image(spec: ClusterSpec) -> str:
+    """The image of the nodes: the official one, unless told otherwise."""
+    return spec.compose.image or f"postgres:{spec.postgres}"
+
+
 def quorum(names: Iterable[str]) -> str:
     """The value of `synchronous_standby_names` that lets a commit wait for any one of these standbys.
 

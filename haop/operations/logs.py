@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from haop.errors import HaopError
 from haop.model.service import LogLine
 from haop.operations.cluster import Cluster
 from haop.postgres.log import LEVELS
@@ -23,10 +24,26 @@ def merged(
     return (line for line in lines if LEVELS.index(line.level) >= floor and not (level and line.level == "log"))
 
 
+def events(project: Project) -> Iterator[Event]:
+    """The audit trail, and in between how services ended by themselves, as far as the runtime can be asked."""
+    return heapq.merge(project.events(), _endings(project), key=lambda event: event.at)
+
+
+def _endings(project: Project) -> list[Event]:
+    try:
+        found = Cluster.of(project).runtime.endings()
+    except HaopError:  # no engine, no .env: the trail itself can still be read
+        return []
+    return sorted(
+        (Event(at=e.at, actor="runtime", action="end", node=e.service, outcome="failed", detail=e.how) for e in found),
+        key=lambda event: event.at,
+    )
+
+
 def _own(project: Project, since: datetime | None) -> Iterator[LogLine]:
     return (
         LogLine(event.at, "haop", "log" if event.outcome == "done" else "error", sentence(event))
-        for event in project.events()
+        for event in events(project)
         if since is None or event.at >= since
     )
 

@@ -83,8 +83,7 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
-    with progress.step("prepare") as say:
-        cluster.runtime.create(services, say)
+    cluster.runtime.create(services, progress.step)
     nodes = [node.name for node in cluster.project.spec.nodes]
     states = {name: cluster.runtime.state(name) for name in nodes}
     plan = plan_up(states, frozenset(name for name in nodes if cluster.engine.was_primary(name)))

@@ -1,12 +1,16 @@
 """What every runtime can do."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from haop.model.endpoint import Endpoint
-from haop.model.service import LogLine, Service, ServiceState
+from haop.model.service import Ending, LogLine, Service, ServiceState
+
+# Tells that something begins which may take a while; what is called inside it says how far it is.
+Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
 
 class Runtime(Protocol):
@@ -42,7 +46,7 @@ class Runtime(Protocol):
     def provide(self, services: Mapping[str, Service]) -> None:
         """Lay out the secrets that services start with, where they would start with no haop around."""
 
-    def create(self, services: Mapping[str, Service], say: Callable[[str], None]) -> None:
+    def create(self, services: Mapping[str, Service], step: Step) -> None:
         """Make what services need to be started: images, networks, volumes, containers. Starts nothing.
 
         Raises:
@@ -69,6 +73,9 @@ class Runtime(Protocol):
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Log entries in the order of their times."""
+
+    def endings(self) -> Sequence[Ending]:
+        """How each service ended last, as far as the runtime remembers."""
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove what `create` made, all stopped; with `volumes`, the data of all services too."""

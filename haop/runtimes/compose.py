@@ -15,9 +15,10 @@ from haop.errors import HaopError
 from haop.model.containers import WebSecrets, layout
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
-from haop.model.service import LogLine, Service, ServiceState, State
-from haop.model.spec import ClusterSpec
-from haop.runtimes import container_checks, container_logs, secret_files
+from haop.model.service import Ending, LogLine, Service, ServiceState, State
+from haop.model.spec import ClusterSpec, node_image
+from haop.runtimes import container_logs, secret_files
+from haop.runtimes.base import Step
 
 if TYPE_CHECKING:
     from haop.docker.compose import Compose
@@ -101,17 +102,24 @@ class ComposeRuntime:
 
     def check(self, settings: str) -> None:
         """Refuse an engine that cannot be used, another project's name, volumes or ports."""
+        from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
+
         container_checks.check(self._spec, self._containers, self._stack, settings)
 
     def provide(self, services: Mapping[str, Service]) -> None:
         """Files below `.haop/secrets`, which compose.yaml names."""
         secret_files.write(self._secrets, services)
 
-    def create(self, services: Mapping[str, Service], say: Callable[[str], None]) -> None:
+    def create(self, services: Mapping[str, Service], step: Step) -> None:
         """Pull or build images, make networks, volumes and containers; what runs already is left alone."""
+        from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
+
         self.provide(services)
         if missing := [name for name in services if self._containers.inspect(name) is None]:
-            self._up(*missing, say=say)
+            images = self._missing_images()
+            told = f"pull {', '.join(images)}; " if images else ""
+            with step(f"{told}make containers") as say:
+                self._up(*missing, say=say)
         container_checks.check_data(self._spec, self._containers, self._data, _CLUSTER)
 
     def state(self, name: str) -> ServiceState:
@@ -127,7 +135,7 @@ class ComposeRuntime:
             return ServiceState(State.RUNNING, remark=self._trouble(name, found), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
         fenced = self._containers.size(name, self._marker) is not None
-        return ServiceState(State.STOPPED if data else State.ABSENT, fenced, _ended(state), image)
+        return ServiceState(State.STOPPED if data else State.ABSENT, fenced, container_logs.told(state), image)
 
     def start(self, service: Service) -> None:
         """Start its container, made anew where it is missing."""
@@ -198,12 +206,19 @@ class ComposeRuntime:
         here = [name for name in names if self._containers.inspect(name)]
         yield from container_logs.merged(self._containers, here, follow=follow, since=since)
 
+    def endings(self) -> Sequence[Ending]:
+        """What a container tells of its last end; the engine's own events are gone within minutes."""
+        found = [(name, self._containers.inspect(name)) for name in self._names()]
+        return [ending for name, container in found if container and (ending := container_logs.ending(name, container))]
+
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove containers and networks; with `volumes`, the volumes."""
         tell = say if not volumes else lambda line: say(line) if "Volume" in line and "Removing" not in line else None
         self._compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []), say=tell)
 
     def _up(self, *names: str, say: Callable[[str], None]) -> None:
+        from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
+
         try:
             self._compose.run("up", "--no-start", "--no-deps", "--no-recreate", *names, say=say)
         except HaopError as error:
@@ -229,28 +244,30 @@ class ComposeRuntime:
         replication = {f"{self._spec.name}-replication": self.places()[name].host}
         return {self._spec.name: name, **replication} if clients else replication
 
+    def _names(self) -> Sequence[str]:
+        return [node.name for node in self._spec.nodes] + list(self._spec.addons)
+
     def _is_node(self, name: str) -> bool:
         return any(node.name == name for node in self._spec.nodes)
 
     def _trouble(self, name: str, found: Mapping[str, Any]) -> str | None:
         """What is wrong with a container though it runs; None where nothing is known to be."""
+        if found["State"]["OOMKilled"]:
+            return OUT_OF_MEMORY
         attached = found["NetworkSettings"]["Networks"]
         if self._is_node(name):
             cut = [network for network in self._links(name, clients=True) if network not in attached]
             return f"cut off from the network {' and '.join(cut)}" if cut else None
         return "unhealthy" if found["State"].get("Health", {}).get("Status") == "unhealthy" else None
 
+    def _missing_images(self) -> Sequence[str]:
+        """Images that are pulled first; what is built is not among them."""
+        wanted = [node_image(self._spec)]
+        wanted += [addon.image for addon in self._spec.addons.values() if addon.image]
+        return [image for image in wanted if not self._containers.has_image(image)]
+
     def _image(self, found: Mapping[str, Any]) -> str:
         return f"{found['Config']['Image']}@{self._containers.digest(found['Image'])}"
-
-
-def _ended(state: Mapping[str, Any]) -> str | None:
-    """How a container ended, in words; None where it never ran."""
-    if state["OOMKilled"]:
-        return OUT_OF_MEMORY
-    if state["Status"] == "created":
-        return None
-    return f"exit code {state['ExitCode']}" + (f": {state['Error']}" if state["Error"] else "")
 
 
 def _unheard(line: str) -> None:

@@ -5,13 +5,18 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from haop.errors import HaopError, Refused
-from haop.model.spec import ClusterSpec
+from haop.model.spec import ClusterSpec, node_image
 from haop.runtimes import processes
 
 if TYPE_CHECKING:
     from haop.docker.containers import Containers
 
 _FOLDER = "com.docker.compose.project.working_dir"
+
+
+def published(spec: ClusterSpec) -> dict[str, int]:
+    """Every service of the stack, and its port on this host."""
+    return {node.name: node.port for node in spec.nodes} | {name: addon.port for name, addon in spec.addons.items()}
 
 
 def check(spec: ClusterSpec, containers: "Containers", stack: Path, settings: str) -> None:
@@ -36,12 +41,7 @@ def check(spec: ClusterSpec, containers: "Containers", stack: Path, settings: st
     for name, port in ports.items():
         _check_port(containers, name, port)
     if spec.parameters:
-        _check_settings(containers, spec.compose.image or f"postgres:{spec.postgres}", settings)
-
-
-def published(spec: ClusterSpec) -> dict[str, int]:
-    """Every service of the stack, and its port on this host."""
-    return {node.name: node.port for node in spec.nodes} | {name: addon.port for name, addon in spec.addons.items()}
+        _check_settings(containers, node_image(spec), settings)
 
 
 def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath, cluster: PurePosixPath) -> None:
@@ -82,6 +82,11 @@ def explained(error: HaopError) -> HaopError:
         return Refused(f"image cannot be pulled: {told}", hint="is the registry within reach? docker pull says more")
     if "no space left on device" in text.lower():
         return HaopError(f"No space left on device: {told}", hint="docker system df shows what Docker keeps")
+    if "incorrect label" in text:
+        return Refused(
+            f"a network of that name belongs to somebody else: {told}",
+            hint="give the cluster another name in haop.toml, or remove the network",
+        )
     return error
 
 

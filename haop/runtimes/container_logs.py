@@ -1,18 +1,46 @@
-"""Logs of several containers, merged by time."""
+"""What containers have to tell: their logs, merged by time, and how they ended."""
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from haop.model.service import LogLine
+from haop.model.containers_health import OUT_OF_MEMORY
+from haop.model.service import Ending, LogLine
 from haop.postgres import log
 
 if TYPE_CHECKING:
     from haop.docker.containers import Containers
 
 _BATCH_SECONDS = 0.2
+_NEVER = "0001-01-01"
+
+
+def told(state: Mapping[str, Any]) -> str | None:
+    """How a container that does not run ended, in words; None where it never ran."""
+    if state["OOMKilled"]:
+        return OUT_OF_MEMORY
+    if state["FinishedAt"].startswith(_NEVER):
+        return None
+    return f"exit code {state['ExitCode']}" + (f": {state['Error']}" if state["Error"] else "")
+
+
+def ending(name: str, container: Mapping[str, Any]) -> Ending | None:
+    """An end that nobody asked for; None where there was none."""
+    state = container["State"]
+    if state["FinishedAt"].startswith(_NEVER):
+        return None
+    if state["OOMKilled"]:
+        how = OUT_OF_MEMORY
+    elif not state["Running"] and state["ExitCode"]:
+        how = f"exit code {state['ExitCode']}"
+    elif container["RestartCount"]:
+        how = f"it ended by itself; started again {container['RestartCount']} times"
+    else:
+        return None
+    # RFC 3339 with nanoseconds, which Python does not read.
+    return Ending(datetime.fromisoformat(f"{state['FinishedAt'][:23]}+00:00"), name, how)
 
 
 def merged(

@@ -18,11 +18,12 @@ import psutil
 
 from haop.errors import CommandFailed, HaopError, Refused
 from haop.model.endpoint import Endpoint
-from haop.model.service import LogLine, Service, ServiceState, State
+from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
 from haop.runtimes import account, preflight, processes
+from haop.runtimes.base import Step
 
 _HOST = "127.0.0.1"
 _LOG_LIMIT = 10 * 2**20
@@ -89,7 +90,7 @@ class LocalRuntime:
         for service in services.values():
             self._prepare(service)
 
-    def create(self, services: Mapping[str, Service], say: Callable[[str], None]) -> None:  # noqa: ARG002 - it is quick
+    def create(self, services: Mapping[str, Service], step: Step) -> None:  # noqa: ARG002 - it is quick
         """Nothing but the folders."""
         self.provide(services)
 
@@ -189,6 +190,10 @@ class LocalRuntime:
             if not follow:
                 return
             time.sleep(0.2)
+
+    def endings(self) -> Sequence[Ending]:
+        """Nothing: a process table forgets."""
+        return ()
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Delete everything below `.haop/local/` with `volumes`; else nothing is left to do."""
