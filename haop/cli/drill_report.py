@@ -65,7 +65,7 @@ def _verdict(done: Report) -> Text:
     line = Text.assemble(
         (done.verdict.word.upper(), _VERDICTS[done.verdict.word]),
         f"  {done.fault} {done.old_primary} → {done.new_primary or 'nobody'}",
-        f" · PostgreSQL {settings['postgres']}, {settings['engine']}, {settings['durability']}",
+        f" · PostgreSQL {settings['postgres']}, {settings['engine']}, {settings['runtime']}, {settings['durability']}",
     )
     for reason in done.verdict.reasons:
         line.append(f"\n  {reason}", "red")

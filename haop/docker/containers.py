@@ -3,11 +3,12 @@
 import io
 import json
 import tarfile
+import threading
+import weakref
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -27,11 +28,17 @@ class Containers:
     def __init__(self, project: str) -> None:
         self._project = project
         self._ids: dict[str, str] = {}
+        self._client: docker.APIClient | None = None
+        self._lock = threading.Lock()
 
-    @cached_property
+    @property
     def client(self) -> docker.APIClient:
         """The engine; refuses when none answers."""
-        return connect()
+        with self._lock:  # nodes are observed at the same time
+            if self._client is None:
+                self._client = connect()
+                weakref.finalize(self, self._client.close)
+            return self._client
 
     def inspect(self, service: str) -> dict[str, Any] | None:
         """What the engine knows of the container; None where there is none."""

@@ -1,9 +1,11 @@
 """The Docker engine: found as the `docker` command finds it, with errors that an operator can act on."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import requests
@@ -16,6 +18,7 @@ from haop.errors import HaopError, Refused
 # 20.10, the oldest that Debian 12 and Ubuntu 22.04 bring, speaks 1.41.
 OLDEST_API = (1, 41)
 _SECONDS = 60
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ABSENT = "start Docker, or install it: https://docs.docker.com/engine/install/"
 
 
@@ -29,6 +32,8 @@ def connect() -> docker.APIClient:
     try:
         parameters = _parameters()
         address = str(parameters.get("base_url") or address)
+        _require_near(address)
+        _knock(address)
         client = docker.APIClient(**parameters, version="auto", timeout=_SECONDS)
         told = client.version()
     except (DockerException, requests.RequestException, OSError) as error:
@@ -61,12 +66,30 @@ def _parameters() -> dict[str, Any]:
     return {"base_url": context.Host, "tls": context.TLSConfig}
 
 
+def _require_near(address: str) -> None:
+    """Nodes are reached by their ports on 127.0.0.1, and their files are this machine's."""
+    url = urlsplit(address)
+    if url.scheme == "ssh" or (url.scheme in {"tcp", "http", "https"} and url.hostname not in _LOOPBACK):
+        raise Refused(
+            f"the Docker engine at {address} is on another machine",
+            hint="run haop on that machine, or choose an engine of this one: docker context ls",
+        )
+
+
+def _knock(address: str) -> None:
+    """Whether somebody listens on a socket of this machine: the SDK's own attempt would leave its socket open."""
+    _, separator, path = address.partition("unix://")
+    if separator:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(_SECONDS)
+            door.connect(path)
+
+
 def _unanswered(address: str, error: Exception) -> Refused:
-    text = str(error)
-    if "PermissionError" in text or "Permission denied" in text:
+    if isinstance(error, PermissionError):
         hint = "join the group that owns the socket (sudo usermod -aG docker $USER, then log in again), or use sudo"
         return Refused(f"no permission to talk to the Docker engine at {address}", hint=hint)
-    if "FileNotFoundError" in text or "ConnectionRefused" in text or "Connection refused" in text:
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return Refused(f"no Docker engine answers at {address}", hint=_ABSENT)
     return Refused(f"no Docker engine answers at {address}: {_told(error)}", hint=_ABSENT)
 

@@ -1,5 +1,6 @@
 """What `haop init` chooses where nobody said: the runtime, the newest PostgreSQL image, free ports."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from haop.errors import HaopError, Refused
@@ -20,11 +21,12 @@ def choose_runtime() -> Choice:
     from haop.docker import compose, engine  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
 
     try:
-        found = engine.connect()
+        with closing(engine.connect()) as client:
+            version = client.version()["Version"]
         compose.check_version()
     except Refused as problem:
         return Choice("local", f"{problem.message}; to run on Docker Compose: --runtime compose")
-    return Choice("compose", f"Docker engine {found.version()['Version']} answers; for processes: --runtime local")
+    return Choice("compose", f"Docker engine {version} answers; for processes: --runtime local")
 
 
 def newest_image(wished: int | None) -> int:
@@ -34,7 +36,8 @@ def newest_image(wished: int | None) -> int:
     from haop.docker import engine  # noqa: PLC0415 - beside the other
 
     try:
-        tags = {tag for image in engine.connect().images() for tag in image["RepoTags"] or []}
+        with closing(engine.connect()) as client:
+            tags = {tag for image in client.images() for tag in image["RepoTags"] or []}
     except HaopError:
         tags = set()
     return next((n for n in reversed(POSTGRES_VERSIONS) if f"postgres:{n}" in tags), POSTGRES_VERSIONS[-1])

@@ -93,10 +93,12 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
         try:
             return _Up(cluster, services, progress).run(plan)
         except HaopError as error:
-            if "No space left" in error.message or not _disk_was_full(cluster, begun):
+            said = "No space left" in error.message
+            if not said and not _disk_was_full(cluster, begun):
                 raise
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
-            raise type(error)(f"No space left on device: {error.message}", hint=hint) from error
+            message = error.message if said else f"No space left on device: {error.message}"
+            raise type(error)(message, hint=hint) from error
 
 
 def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
@@ -162,7 +164,7 @@ class _Up:
             with self.ended_together(empty):
                 self.make_database()
                 self.await_clones(empty)
-            self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
+                self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
 
     @contextmanager
     def ended_together(self, clones: tuple[str, ...]) -> Iterator[None]:

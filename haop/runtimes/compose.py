@@ -133,6 +133,8 @@ class ComposeRuntime:
             return ServiceState(State.PAUSED, image=image)
         if state["Running"] and not state["Restarting"]:
             return ServiceState(State.RUNNING, remark=self._trouble(name, found), image=image)
+        if not self._is_node(name):
+            return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
         fenced = self._containers.size(name, self._marker) is not None
         return ServiceState(State.STOPPED if data else State.ABSENT, fenced, container_logs.told(state), image)
@@ -144,13 +146,10 @@ class ComposeRuntime:
         self._containers.start(service.name)
 
     def stop(self, name: str) -> None:
-        """PostgreSQL's fast shutdown; a clone that is not whole is simply ended."""
-        if self.state(name).state not in {State.RUNNING, State.PAUSED}:
-            return
-        self.resume(name)
-        if self._is_node(name) and self.read_data(name, PurePosixPath("PG_VERSION")) is None:
-            self._containers.kill(name)
-        else:
+        """PostgreSQL's fast shutdown; a node script that still clones or asks around ends at once."""
+        found = self._containers.inspect(name)
+        if found and found["State"]["Running"]:  # also true of one that the engine would start again in a while
+            self.resume(name)
             self._containers.stop(name, _STOP_SECONDS)
 
     def kill(self, name: str) -> None:
