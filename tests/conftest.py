@@ -1,8 +1,10 @@
 """What this machine has, the seed, repetition, and clusters to share."""
 
+import gc
 import os
 import random
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -12,12 +14,13 @@ from typer.testing import CliRunner
 
 from haop.cli.app import app
 from haop.errors import HaopError
-from haop.operations.cluster import Cluster
 from tests import support
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 MAJORS = (15, 18)
 RUNTIMES = ("local", "compose")
+# Of a test that uses `runtime`: what it says can be said of processes alone; its comment gives the reason.
+only_local = pytest.mark.parametrize("runtime", ["local"], indirect=True)
 REQUIRED = set(filter(None, os.environ.get("HAOP_REQUIRE", "").split(",")))
 
 
@@ -101,10 +104,12 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def pair(folder: Path) -> Iterator[Cluster]:
-    """A primary and a standby, of the newest version here, for this test alone."""
-    with support.running(support.make_project(folder / "shop")) as cluster:
-        yield cluster
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No Docker engine answers. The client's library forgets to close a socket that it could not connect."""
+    warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)  # until pytest resets it, after this test
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    yield
+    gc.collect()
 
 
 Haop = Callable[..., support.Finished]

@@ -1,5 +1,6 @@
 """Real clusters for tests: small, quick, gone afterwards."""
 
+import itertools
 import os
 import random
 import re
@@ -8,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psycopg
 
@@ -19,6 +20,7 @@ from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.postgres.binaries import installations
 from haop.postgres.connection import Login, connected
+from haop.process import run
 from haop.project import load
 from haop.runtimes.compose import ComposeRuntime
 from haop.runtimes.local import LocalRuntime
@@ -26,6 +28,8 @@ from haop.runtimes.processes import port_holder
 
 # Tests do not need to survive a power cut of this machine.
 QUICK = {"fsync": "off", "max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "16MB"}
+
+_COUNT = itertools.count(1)
 
 
 def available() -> list[int]:
@@ -79,8 +83,8 @@ def make_project(
     parameters: Mapping[str, str] | None = None,
 ) -> Cluster:
     """A project with quick settings, on free ports; nothing runs yet."""
-    # Containers and networks have names that are the whole machine's.
-    name = "shop" if runtime == "local" else f"shop{random.randrange(10**6)}"
+    # Containers and networks have names that are the whole machine's; SEED would give two clusters the same number.
+    name = "shop" if runtime == "local" else f"shop-{os.getpid()}-{next(_COUNT)}"
     first = free_ports(nodes + 1)
     wishes = Wishes(
         name=name, nodes=nodes, postgres=postgres, durability=durability, database="shop", runtime=runtime,
@@ -126,6 +130,30 @@ def crash(cluster: Cluster) -> None:
         cluster.runtime.kill(node.name)
 
 
+def by_hand(cluster: Cluster, node: str, script: str) -> str:
+    """What an operator would do beside haop, as the servers' user: a shell that knows PGDATA; what it printed."""
+    if isinstance(cluster.runtime, LocalRuntime):
+        environment = {
+            "PGDATA": str(cluster.project.state / "local" / node / "data"),
+            "PATH": f"{cluster.runtime._bindir}:{os.environ['PATH']}",
+        }
+        run_as = cluster.runtime.run_as
+        return run(("sh", "-euc", script), run_as=run_as, environment=environment, cwd=Path("/")).stdout
+    compose, spec = containers(cluster), cluster.project.spec
+    argv = (
+        "docker", "run", "--rm", "--network", "none", "--volumes-from", compose._containers.id(node),
+        "--user", "postgres", "--env", f"PGDATA={compose._data}", "--entrypoint", "sh", f"postgres:{spec.postgres}",
+        "-euc", script,
+    )  # fmt: skip
+    return run(argv).stdout
+
+
+def set_aside(cluster: Cluster, node: str) -> None:
+    """Take a stopped node's data directory away, and its fence marker."""
+    by_hand(cluster, node, 'rm -rf "$PGDATA" "$PGDATA.fence"')
+    assert cluster.runtime.read_data(node, PurePosixPath("PG_VERSION")) is None
+
+
 def local(cluster: Cluster) -> LocalRuntime:
     """The cluster's runtime, where a test needs to know that it is the local one."""
     assert isinstance(cluster.runtime, LocalRuntime)
@@ -139,11 +167,12 @@ def containers(cluster: Cluster) -> ComposeRuntime:
 
 
 def print_logs(cluster: Cluster) -> None:
-    """The tail of each node's log."""
+    """The tail of each node's log, and before it what the node script said."""
     for node in cluster.project.spec.nodes:
         lines = [f"{line.at:%H:%M:%S.%f} {line.level} {line.message}" for line in cluster.runtime.logs(
             [node.name], follow=False, since=None)]  # fmt: skip
-        print(f"--- {node.name}", *lines[-40:], sep="\n")
+        earlier = [line for line in lines[:-40] if " haop: " in line]
+        print(f"--- {node.name}", *earlier, "...", *lines[-40:], sep="\n")
 
 
 def sql(cluster: Cluster, node: str, statement: str, *, database: str = "postgres") -> list[tuple[object, ...]]:

@@ -132,7 +132,7 @@ class FailoverDrill:
     def restore_redundancy(self) -> None:
         """The old primary becomes a standby. If that fails the measurement still stands, and says so."""
         with self.progress.step(f"rejoin {self.old_primary}"):
-            if self.fault is Fault.PAUSE:
+            if self.fault in {Fault.PAUSE, Fault.PARTITION}:
                 time.sleep(COOL_DOWN_SECONDS)  # let go on, an old primary that is not fenced would take writes now
             try:
                 self.cluster.engine.rejoin(self.old_primary, self.note)

@@ -118,14 +118,13 @@ class StreamingEngine:
         primary = self._primary_for(status, node)
         if status.streams(node):
             return
-        if self._needs_rewind(status, node):
-            if status.node(node).service.state is not State.STOPPED:
-                self._take_down(status, node)
-            self._runtime.readmit(node)
-        elif status.node(node).service.fenced:
-            self._runtime.readmit(node)
-        elif status.node(node).service.state is State.PAUSED:
+        state, rewind = status.node(node).service.state, self._needs_rewind(status, node)
+        if rewind and state is not State.STOPPED:
+            self._take_down(status, node)
+        elif state is State.PAUSED:
             self._runtime.stop(node)
+        if rewind or state in {State.STOPPED, State.PAUSED}:
+            self._runtime.readmit(node)
         self._runtime.start(self.services()[node])
         note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
@@ -210,11 +209,7 @@ class StreamingEngine:
         return primaries[-1].name
 
     def _needs_rewind(self, status: ClusterStatus, name: str) -> bool:
-        """Former primaries, and standbys that went down another timeline.
-
-        A plain standby is never rewound: recovery outside of standby mode would write a checkpoint of its own, and
-        pg_rewind would not see that one.
-        """
+        """Former primaries, and running standbys that went down another timeline; of others the node script knows."""
         node = status.node(name)
         if node.service.state is State.ABSENT:
             return False

@@ -57,8 +57,11 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
         raise Refused(f"cannot look into {folder}: {error.strerror}", hint="choose another folder") from error
     if present:
         return Initialised(load(folder), made=False)
-    chosen = None if wishes.runtime else choose_runtime()
-    spec = specification(folder, wishes, wishes.runtime or (chosen.runtime if chosen else "local"))
+    if wishes.bindir and wishes.runtime == "compose":
+        raise Refused("--pg-bindir is for the local runtime; containers have their own programs", hint="leave one out")
+    wanted = wishes.runtime or ("local" if wishes.bindir else None)
+    chosen = None if wanted else choose_runtime()
+    spec = specification(folder, wishes, wanted or (chosen.runtime if chosen else "local"))
     files = rendering.project(spec)
     _check(files[CONFIG])
     check_length(folder / STATE)

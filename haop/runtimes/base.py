@@ -6,11 +6,25 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState
 
 # Tells that something begins which may take a while; what is called inside it says how far it is.
 Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+
+
+def check_marker(name: str, word: str) -> None:
+    """Refuse to replace a fence marker that says more than "fenced".
+
+    Raises:
+        HaopError: a rewind was interrupted, and left data that must not start.
+    """
+    if word.strip() == "rewinding":
+        raise HaopError(
+            f"{name} cannot rejoin: an interrupted pg_rewind left its data unusable",
+            hint="move its data directory and the marker beside it away; haop up clones it again",
+        )
 
 
 class Runtime(Protocol):
@@ -66,7 +80,11 @@ class Runtime(Protocol):
         """Dead, marked, will not restart; verified, or an error."""
 
     def readmit(self, name: str) -> None:
-        """Let a service start again, but only as the follower of another: replaces the fence."""
+        """Let a service start again, but only as the follower of another: replaces the fence.
+
+        Raises:
+            HaopError: a rewind of its data was interrupted: they must not start at all.
+        """
 
     def read_data(self, name: str, path: PurePosixPath) -> bytes | None:
         """A file below its data, of a stopped service too; None where there is no such file."""

@@ -18,7 +18,7 @@ from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec, node_image
 from haop.runtimes import container_logs, secret_files
-from haop.runtimes.base import Step
+from haop.runtimes.base import Step, check_marker
 
 if TYPE_CHECKING:
     from haop.docker.compose import Compose
@@ -192,6 +192,7 @@ class ComposeRuntime:
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""
         self._ensure(name)
+        check_marker(name, (self._containers.read(name, self._marker) or b"").decode())
         self._mark(name, "rejoin")
         self._containers.set_restart(name, "unless-stopped")
 

@@ -23,7 +23,7 @@ from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
 from haop.runtimes import account, preflight, processes
-from haop.runtimes.base import Step
+from haop.runtimes.base import Step, check_marker
 
 _HOST = "127.0.0.1"
 _LOG_LIMIT = 10 * 2**20
@@ -170,6 +170,8 @@ class LocalRuntime:
 
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
+        marker = self._fence(name)
+        check_marker(name, marker.read_text(encoding="utf-8") if marker.exists() else "")
         self._mark(name, "rejoin")
 
     def read_data(self, name: str, path: PurePosixPath) -> bytes | None:
@@ -228,6 +230,7 @@ class LocalRuntime:
         if (log_file := self._log(service.name)).exists() and log_file.stat().st_size > _LOG_LIMIT:
             log_file.replace(log_file.with_suffix(".1"))
         log_file.touch(mode=0o600)
+        _end_last_line(log_file)
         self._own(log_file)
         return home
 
@@ -289,3 +292,10 @@ class LocalRuntime:
 
     def _record(self, name: str) -> Path:
         return self._home / name / "process.json"
+
+
+def _end_last_line(path: Path) -> None:
+    """What SIGKILL cut short must not swallow the next entry: the kernel ends a write at a page's end then."""
+    with path.open("rb+") as file:
+        if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+            file.write(b"\n")

@@ -59,10 +59,18 @@ def refused(haop: Haop, folder: Path) -> Refusals:
 
 @pytest.fixture
 def shop(haop: Haop, folder: Path) -> Path:
-    """A project that was never started."""
-    done = haop("init", "shop", "--first-port", str(support.free_ports(2)))
+    """A project on the local runtime that was never started."""
+    done = haop("init", "shop", "--runtime", "local", "--first-port", str(support.free_ports(2)))
     assert done.code == 0, done.err
     return folder / "shop"
+
+
+@pytest.fixture
+def stack(haop: Haop, folder: Path) -> Path:
+    """A project on the Compose runtime that was never started. No engine is needed to refuse what is wrong in it."""
+    done = haop("init", "stack", "--runtime", "compose", "--first-port", str(support.free_ports(2)))
+    assert done.code == 0, done.err
+    return folder / "stack"
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -135,6 +143,74 @@ def test_a_key_that_cannot_be_used(refused: Refusals, shop: Path, old: str, new:
     refused("-C", "shop", "render", says=says)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (r"^\[compose\].*", '[compose]\nimage = "two words"', "compose.image: expected the name of an image such as"),
+        (r"^\[compose\].*", '[compose]\nimage = ""', "compose.image: expected a string that is not empty, not ''"),
+        (r"^\[compose\].*", '[compose]\nmemory = "much"', "compose.memory: expected a size such as 512m or 2g, not"),
+        (r"^\[compose\].*", "[compose]\nmemory = 512", "compose.memory: expected a string that is not empty, not 512"),
+        (r"^\[compose\].*", '[compose]\nshm_size = "-1m"', "compose.shm_size: expected a size such as 512m or 2g"),
+        (r"^\[compose\].*", "[compose]\ncpus = 0", "compose.cpus: expected a number greater than 0, not 0"),
+        (r"^\[compose\].*", '[compose]\ncpus = "2"', "compose.cpus: expected a number greater than 0, not '2'"),
+        (r"^\[compose\].*", "[compose]\ninit_scripts = 1", "compose.init_scripts: expected a string that is not empty"),
+        (r"^\[compose\].*", "[compose]\nmemroy = 1", "compose.memroy: unknown key; did you mean 'memory'?"),
+        (r"^\[compose\].*", "[compos]", "compos: unknown key; did you mean 'compose'?"),
+        (r"^\[redis\].*", "[[redis]]", "redis: expected a table"),
+        ("^enabled = .*", 'enabled = "yes"', "redis.enabled: expected true or false, not 'yes'"),
+        ("^enabled = .*", "enabeld = true", "redis.enabeld: unknown key; did you mean 'enabled'?"),
+        ("^image = .*", 'image = "Redis"', "redis.image: expected the name of an image such as"),
+        (r"^port = \d+ +# published.*", "port = 0", "redis.port: expected a whole number from 1 to 65535, not 0"),
+        (r"^# \[web\].*", "[web]", "web.image: expected either image or build, the folder of a Dockerfile"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nbuild = "."', "web.image: expected either image or build"),
+        (r"^# \[web\].*", '[web]\nimage = "a b"', "web.image: expected the name of an image such as"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nport = "80"', "web.port: expected a whole number from 1 to 65535"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nlistens_on = 70000', "web.listens_on: expected a whole number from 1"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\ncommand = "run it"', "web.command: expected a list of strings such as"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nsecrets = "none"', "web.secrets: expected files or env, not 'none'"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nimages = "b"', "web.images: unknown key; did you mean 'image'?"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nenvironment = "A=1"', "web.environment: expected a table"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\n[web.environment]\nA-B = 1', "web.environment.A-B: expected a variable"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\n[web.environment]\nA = [1]', "web.environment.A: expected a variable"),
+        ('^name = "db2"', 'name = "redis"', "nodes[1].name: 'redis' is the name of a service beside the nodes"),
+        ('^name = "db1"', 'name = "web"', "nodes[0].name: 'web' is the name of a service beside the nodes"),
+        ('^name = "db2"', 'name = "cluster"', "nodes[1].name: 'cluster' is the name of a service beside the nodes"),
+    ],
+)  # fmt: skip
+def test_a_key_of_the_stack_that_cannot_be_used(refused: Refusals, stack: Path, old: str, new: str, says: str) -> None:
+    edit(stack / "haop.toml", old, new)
+    for command in ("up", "render"):
+        refused("-C", "stack", command, says=(f"error: {stack}/haop.toml: {says}",))
+
+
+def test_ports_of_the_stack_that_clash(refused: Refusals, stack: Path) -> None:
+    spec, config = load(stack).spec, stack / "haop.toml"
+    whole, node = config.read_text(), spec.nodes[1]
+    edit(config, r"^port = \d+ +# published.*", f"port = {node.port}")
+    refused("-C", "stack", "up", says=(f"haop.toml: redis.port: {node.port} is the port of node 'db2' already",))
+    for port, holder in ((node.port, "node 'db2'"), (spec.redis.port if spec.redis else 0, "[redis]")):
+        config.write_text(whole)
+        edit(config, r"^# \[web\].*", f'[web]\nimage = "a"\nport = {port}')
+        refused("-C", "stack", "up", says=(f"haop.toml: web.port: {port} is the port of {holder} already",))
+
+
+@pytest.mark.parametrize("table", ["redis", "web", "compose"])
+def test_what_stands_beside_the_nodes_needs_containers(refused: Refusals, shop: Path, table: str) -> None:
+    with (shop / "haop.toml").open("a") as config:
+        config.write(f"\n[{table}]\n")
+    refused("-C", "shop", "up", says=(f"{shop}/haop.toml: {table}: only with runtime = \"compose\", not 'local'",))
+
+
+def test_a_redis_without_a_password(refused: Refusals, stack: Path) -> None:
+    edit(stack / ".env", "^REDIS_PASSWORD=.*", "")
+    refused("-C", "stack", "render", says=(f"{stack}/.env: REDIS_PASSWORD is missing or empty", "add REDIS_PASSWORD="))
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_an_engine_that_does_not_answer(refused: Refusals, stack: Path) -> None:
+    refused("-C", "stack", "up", says=("no Docker engine answers", "/nonexistent.sock", "start Docker, or install it"))
+
+
 def test_duplicate_ports(refused: Refusals, shop: Path) -> None:
     port = load(shop).spec.nodes[0].port
     edit(shop / "haop.toml", f"^port = {port + 1}", f"port = {port}")
@@ -171,14 +247,16 @@ def missing_version() -> int:
 def test_a_version_that_is_not_here(refused: Refusals, shop: Path) -> None:
     wanted = missing_version()
     here = ", ".join(map(str, support.available()))
-    refused("init", "new", "--postgres", str(wanted), says=(f"PostgreSQL {wanted} is not on this machine; here: ",))
+    asked = ("init", "new", "--runtime", "local", "--postgres", str(wanted))
+    refused(*asked, says=(f"PostgreSQL {wanted} is not on this machine; here: ",))
     edit(shop / "haop.toml", "^postgres = .*", f"postgres = {wanted}")
     refused("-C", "shop", "up", says=(f"PostgreSQL {wanted} is not on this machine; here: {here}",))
 
 
 def test_programs_that_are_not_where_they_should_be(refused: Refusals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HAOP_PG_BINDIR", raising=False)
-    refused("init", "new", "--pg-bindir", "/proc", says=("no whole set of PostgreSQL's programs in /proc", "initdb"))
+    asked = ("init", "new", "--runtime", "local", "--pg-bindir", "/proc")
+    refused(*asked, says=("no whole set of PostgreSQL's programs in /proc", "initdb"))
 
 
 def test_an_unwritable_folder(refused: Refusals, folder: Path) -> None:
@@ -204,7 +282,7 @@ def test_a_path_that_is_too_long(haop: Haop, refused: Refusals, folder: Path) ->
     deep = "/".join(["x" * 200] * 5)
     refused("init", deep, says=("too long for PostgreSQL", "at most 900 bytes"))
     (folder / "shop").mkdir()
-    assert haop("init", "shop", "--first-port", str(support.free_ports(2))).code == 0
+    assert haop("init", "shop", "--runtime", "local", "--first-port", str(support.free_ports(2))).code == 0
     (folder / deep).parent.mkdir(parents=True)
     (folder / "shop").rename(folder / deep)
     refused("-C", deep, "up", says=("too long for PostgreSQL", "at most 900 bytes"))
@@ -214,7 +292,7 @@ def test_a_folder_that_the_servers_user_cannot_enter(haop: Haop, refused: Refusa
     if not AS_ROOT:
         pytest.skip("only root runs the servers as another user")
     (folder / "closed").mkdir(mode=0o700)
-    assert haop("init", "closed/shop", "--first-port", str(support.free_ports(2))).code == 0
+    assert haop("init", "closed/shop", "--runtime", "local", "--first-port", str(support.free_ports(2))).code == 0
     says = ("cannot enter", f"{folder}/closed (mode 700)", f"chmod o+x {folder}/closed")
     refused("-C", "closed/shop", "up", says=says)
 
@@ -271,7 +349,7 @@ def test_values_that_do_not_work_are_not_offered(refused: Refusals) -> None:
     refused("init", "new", "--nodes", "1", says=("--nodes", "2<=x<=9"))
     refused("init", "new", "--nodes", "10", says=("--nodes", "2<=x<=9"))
     refused("init", "new", "--postgres", "14", says=("--postgres", "15<=x<=18"))
-    refused("init", "new", "--runtime", "moon", says=("--runtime", "'moon'", "local"))
+    refused("init", "new", "--runtime", "moon", says=("--runtime", "'moon'", "compose", "local"))
     refused("init", "new", "--engine", "magic", says=("--engine", "'magic'", "streaming"))
     refused("init", "new", "--durability", "maybe", says=("--durability", "async", "sync"))
     refused("status", "--colour", says=("No such option",))
@@ -319,7 +397,7 @@ def test_deleting_data_needs_an_answer(haop: Haop, refused: Refusals, shop: Path
     assert not data.exists()
 
 
-# --- On a running cluster
+# --- On a running cluster, of processes: the messages are the same, and it costs a second
 
 
 @pytest.fixture(scope="module")
@@ -379,7 +457,7 @@ def test_servers_of_root_run_as_somebody_else(haop: Haop, live: Cluster) -> None
     assert Path(f"/proc/{pid}").stat().st_uid == support.local(live).run_as.uid != 0
 
 
-# --- A full disk, a read-only one
+# --- A full disk, a read-only one: below a whole project of processes; of a volume: tests/compose
 
 
 def mount(*arguments: str) -> None:

@@ -26,7 +26,7 @@ from haop.operations.cluster import Cluster
 from haop.postgres.connection import Login
 from haop.project import load
 from tests import support
-from tests.conftest import Haop
+from tests.conftest import RUNTIMES, Haop, require_compose
 
 HAOP = (sys.executable, "-m", "haop")
 ESCAPE = "\x1b"
@@ -35,7 +35,15 @@ SPEC_KEYS = {
     "database": {"name", "owner"},
     "nodes": {"name", "port"},
     "objectives": {"write_recovery", "read_recovery", "lost_writes"},
-    "local": {"user", "bindir"},
+}
+# What only one runtime has. [web] is a comment: its image and its build exclude each other.
+RUNTIME_KEYS = {
+    "local": {"local": {"user", "bindir"}},
+    "compose": {
+        "compose": {"image", "memory", "cpus", "shm_size", "init_scripts"},
+        "redis": {"enabled", "image", "port"},
+        "web": {"image", "build", "port", "listens_on", "command", "secrets", "environment"},
+    },
 }
 
 
@@ -48,13 +56,17 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shop(folder: Path) -> Iterator[Cluster]:
-    """A running cluster that the tests below share; each leaves it healthy. A drill loses nothing there: it is sync."""
+    """A running cluster that the tests below share; each leaves it healthy. A drill loses nothing there: it is sync.
+
+    Of processes: these tests look at every file and every process of it. What a command says of containers is tested
+    where it differs, in tests/compose.
+    """
     with support.running(support.make_project(folder / "shop", durability="sync")) as cluster:
         yield cluster
 
 
-def made(haop: Haop, name: str, *options: str) -> support.Finished:
-    done = haop("init", name, "--first-port", str(support.free_ports(9)), *options)
+def made(haop: Haop, name: str, *options: str, runtime: str = "local") -> support.Finished:
+    done = haop("init", name, "--runtime", runtime, "--first-port", str(support.free_ports(9)), *options)
     assert done.code == 0, done.err
     return done
 
@@ -75,7 +87,7 @@ def in_a_process(*argv: str, cwd: Path, **environment: str) -> subprocess.Comple
 def test_init_writes_the_files_with_their_modes(haop: Haop, folder: Path) -> None:
     done = made(haop, "modes")
     root = folder / "modes"
-    assert f"{root}: cluster 'modes', PostgreSQL {support.available()[-1]}, async, db1 on " in done.out
+    assert f"{root}: cluster 'modes', PostgreSQL {support.available()[-1]}, local, async, db1 on " in done.out
     assert "cd modes && haop up" in done.out
     assert mode(root / ".env") == 0o600
     for name in ("haop.toml", ".env.example", ".gitignore", "stack/postgresql.conf", "stack/pg_hba.conf"):
@@ -101,7 +113,7 @@ def test_secrets_are_random_and_the_example_has_none(haop: Haop, folder: Path) -
     assert not [value for value in passwords if value and value in text]
 
 
-def test_haop_toml_loads_as_it_was_asked_for_and_names_every_key(haop: Haop, folder: Path) -> None:
+def test_haop_toml_loads_as_it_was_asked_for(haop: Haop, folder: Path) -> None:
     first = support.free_ports(3)
     oldest = support.available()[0]
     done = haop(
@@ -113,16 +125,101 @@ def test_haop_toml_loads_as_it_was_asked_for_and_names_every_key(haop: Haop, fol
     assert (spec.name, spec.postgres, spec.database, spec.owner) == ("orders", oldest, "sales", "sales")
     assert (spec.durability, spec.runtime, spec.engine) == ("sync", "local", "streaming")
     assert [(node.name, node.port) for node in spec.nodes] == [(f"db{i + 1}", first + i) for i in range(3)]
-    text = (folder / "full" / "haop.toml").read_text()
-    for table, keys in SPEC_KEYS.items():
-        section = text.partition(f"[{table}]")[2].split("\n[", 1)[0]
-        for key in keys:
-            assert re.search(rf"^(# )?{key} = .+", section, re.MULTILINE), f"{table}.{key}"
-    # What is only shown as a comment is valid too: with every default switched on, the file still loads.
-    every = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
-    document = tomllib.loads(every)
-    ClusterSpec.from_toml(document)
-    assert {name: set(document[name][0] if name == "nodes" else document[name]) for name in SPEC_KEYS} == SPEC_KEYS
+
+
+def uncommented(text: str) -> str:
+    """haop.toml with everything switched on that it shows as a comment."""
+    return re.sub(r"^# (\[[\w.]+\]|\w+ = )", r"\1", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("runtime", "left_out"), [("local", None), ("compose", "image"), ("compose", "build")])
+def test_haop_toml_names_every_key_and_all_of_them_load(
+    haop: Haop, folder: Path, runtime: str, left_out: str | None
+) -> None:
+    made(haop, f"every-{runtime}-{left_out}", runtime=runtime)
+    text = uncommented((folder / f"every-{runtime}-{left_out}" / "haop.toml").read_text())
+    wanted = {**SPEC_KEYS, **RUNTIME_KEYS[runtime]}
+    told = tomllib.loads(text)
+    assert {name: set(told[name][0] if name == "nodes" else told[name]) for name in wanted} == wanted
+    assert told.keys() == wanted.keys() | {"postgres"}
+    if left_out:
+        head, web = text.split("\n[web]", 1)
+        told = tomllib.loads(f"{head}\n[web]" + re.sub(rf"^{left_out} = .*", "", web, flags=re.MULTILINE))
+    spec = ClusterSpec.from_toml(told)
+    assert spec.runtime == runtime
+    assert (spec.web is None) == (runtime == "local")
+
+
+def test_the_defaults_that_haop_toml_tells_are_the_defaults(haop: Haop, folder: Path) -> None:
+    made(haop, "defaults", runtime="compose")
+    text = (folder / "defaults" / "haop.toml").read_text()
+    document = tomllib.loads(text)
+    spec = ClusterSpec.from_toml(document)
+    told = {
+        match[1]: match[2] for match in re.finditer(r"^(?:# )?(\w+) = .*\(?default:? (\w[\w:.]*)", text, re.MULTILINE)
+    }
+    assert told["shm_size"] == spec.compose.shm_size
+    assert told["enabled"] == "true"
+    del document["redis"]
+    bare = ClusterSpec.from_toml({**document, "web": {"image": "shop"}})
+    assert bare.redis
+    assert bare.web
+    assert text.count(f'image = "{bare.redis.image}"') == 1
+    assert (bare.redis.port, bare.web.port, bare.web.listens_on) == (6379, 8000, 8000)
+
+
+# --- init: the runtime
+
+
+def test_where_an_engine_answers_init_chooses_compose_and_says_why(haop: Haop, folder: Path) -> None:
+    require_compose()
+    done = haop("init", "chosen")
+    assert done.code == 0, done.err
+    assert re.search(r"^runtime compose: Docker engine [\d.]+\S* answers; for processes: --runtime local$",
+                     done.out, re.MULTILINE)  # fmt: skip
+    assert load(folder / "chosen").spec.runtime == "compose"
+    assert "services:" in (folder / "chosen" / "stack" / "compose.yaml").read_text()
+    assert haop("-C", "chosen", "render", "--check").code == 0
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_where_no_engine_answers_init_chooses_processes_and_says_why(haop: Haop, folder: Path) -> None:
+    done = haop("init", "no-engine")
+    assert done.code == 0, done.err
+    (line,) = (line for line in done.out.splitlines() if line.startswith("runtime "))
+    assert line.startswith("runtime local: no Docker engine answers at ")
+    assert "nonexistent.sock" in line
+    assert line.endswith("; to run on Docker Compose: --runtime compose")
+    assert load(folder / "no-engine").spec.runtime == "local"
+    assert not (folder / "no-engine" / "stack" / "compose.yaml").exists()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("engine", ["an engine", "no engine"])
+def test_the_option_decides(
+    haop: Haop, folder: Path, request: pytest.FixtureRequest, runtime: str, engine: str
+) -> None:
+    if engine == "no engine":
+        request.getfixturevalue("no_engine")
+    else:
+        require_compose()
+    name = f"{runtime}-{engine[:2]}".strip()
+    done = made(haop, name, runtime=runtime)
+    assert f", {runtime}, async, " in done.out
+    assert "runtime " not in done.out, "nothing was chosen, so there is no reason to give"
+    assert load(folder / name).spec.runtime == runtime
+
+
+def test_a_password_of_redis_is_made_where_there_is_a_redis(haop: Haop, folder: Path) -> None:
+    made(haop, "with-redis", runtime="compose")
+    made(haop, "without-redis", runtime="local")
+    for name, there in (("with-redis", True), ("without-redis", False)):
+        for file in (".env", ".env.example"):
+            assert ("REDIS_PASSWORD" in dotenv.dotenv_values(folder / name / file)) == there, (name, file)
+    own = dotenv.dotenv_values(folder / "with-redis" / ".env")
+    passwords = [value for key, value in own.items() if key.endswith("_PASSWORD")]
+    assert len(set(passwords)) == len(passwords) == 6
+    assert all(value and len(value) >= 24 for value in passwords)
 
 
 def test_init_twice_says_so_and_changes_nothing(haop: Haop, folder: Path) -> None:

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from haop.project import load
 from tests import support
 
 README = Path(__file__).parents[2] / "README.md"
@@ -18,21 +21,39 @@ def commands() -> list[str]:
     return [line.removeprefix("$ ") for line in block[1].splitlines()]
 
 
-def test_the_tour_runs_as_printed_and_leaves_nothing_running(folder: Path) -> None:
+def test_the_tour_runs_as_printed_and_leaves_nothing_running(folder: Path, runtime: str) -> None:
+    """With the runtime that `haop init` chooses where an engine answers, and with the one that it chooses elsewhere."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if runtime == "local":
+        environment["DOCKER_HOST"] = "unix:///nonexistent.sock"
+    elif containers_of("shop"):
+        pytest.skip("a stack named shop is on this machine already, and the README's has that name")
     script = "set -eu\n" + "\n".join(f"echo '$ {command}'\n{command}" for command in commands())
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ("bash", "-c", script),
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    for told in ("shop is healthy", "PASSED", "writes failed for", "drill failover kill db1 done", "stopped db2, db1"):
-        assert told in done.stdout
-    assert not support.processes_in(folder)
+    try:
+        done = in_a_shell(script, folder, environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for told in (f"runtime {runtime}: ", "shop is healthy", "PASSED", "writes failed for"):
+            assert told in done.stdout
+        for told in (r"drill failover kill db1 +done", r"stopped (redis, )?db2, db1"):
+            assert re.search(told, done.stdout), told
+        assert load(folder / "shop").spec.runtime == runtime
+        assert not support.processes_in(folder)
+        assert runtime == "local" or not containers_of("shop")
+    finally:
+        if (folder / "shop" / "haop.toml").exists():
+            gone = in_a_shell("haop -C shop down --volumes --yes", folder, environment)
+            assert gone.returncode == 0, gone.stderr
+
+
+def in_a_shell(script: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    argv = ("bash", "-c", script)
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240)
+
+
+def containers_of(stack: str) -> str:
+    """Those that run and those that do not."""
+    argv = ("docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={stack}")
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_every_command_and_exit_code_is_in_the_readme() -> None:

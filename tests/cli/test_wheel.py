@@ -56,8 +56,14 @@ def test_it_runs_in_a_clean_environment(wheel: Path, place: Path) -> None:
     where = ran(str(place / "venv" / "bin" / "python"), "-I", "-c", "import haop; print(haop.__file__)", cwd=place)
     assert where.startswith(str(place / "venv"))
     assert ran(haop, "--version", cwd=place).startswith("haop ")
-    told = ran(haop, "init", "shop", cwd=place, HAOP_PG_BINDIR=bindir)
-    assert "cluster 'shop'" in told
-    for name in ("haop.toml", ".env", ".env.example", ".gitignore", "stack/node.sh", "stack/postgresql.conf"):
-        assert (place / "shop" / name).stat().st_size > 0
-    ran(haop, "-C", "shop", "render", "--check", cwd=place, HAOP_PG_BINDIR=bindir)
+    files = ["haop.toml", ".env", ".env.example", ".gitignore", "stack/node.sh", "stack/postgresql.conf"]
+    more: dict[str, list[str]] = {
+        "local": [],
+        "compose": ["stack/compose.yaml", "stack/health.sh", "stack/redis.sh", "stack/roles.sql"],
+    }
+    for runtime, its_own in more.items():
+        told = ran(haop, "init", runtime, "--runtime", runtime, cwd=place, HAOP_PG_BINDIR=bindir)
+        assert f"cluster '{runtime}'" in told
+        for name in (*files, *its_own):
+            assert (place / runtime / name).stat().st_size > 0
+        ran(haop, "-C", runtime, "render", "--check", cwd=place, HAOP_PG_BINDIR=bindir)

@@ -1,4 +1,4 @@
-"""The failover drill on real clusters: what it promises, and that its measure can fail."""
+"""The failover drill on real clusters, on both runtimes: what it promises, and that its measure can fail."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from haop.drills.faults import Fault
 from haop.drills.ledger import Outcome
 from haop.drills.report import Report
 from haop.drills.verdict import Word
-from haop.errors import NoPrimary
+from haop.errors import NoPrimary, Refused
 from haop.model.health import Health
 from haop.operations import heal, status
 from haop.operations.cluster import Cluster
@@ -23,7 +23,12 @@ from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
-from tests.conftest import require
+from tests.conftest import RUNTIMES, require
+
+# What each runtime can stage: processes of one machine have no network between them that could be cut.
+STAGED = [(runtime, fault) for runtime in RUNTIMES for fault in Fault if (runtime, fault) != ("local", Fault.PARTITION)]
+# Faults that leave the old primary alive, and unaware of what was decided without it.
+UNAWARE = [(runtime, fault) for runtime, fault in STAGED if fault in {Fault.PAUSE, Fault.PARTITION}]
 
 
 def drill(cluster: Cluster, fault: Fault = Fault.KILL) -> Report:
@@ -31,27 +36,48 @@ def drill(cluster: Cluster, fault: Fault = Fault.KILL) -> Report:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Cluster]:
+def shared(runtime: str) -> Iterator[Cluster]:
     with (
         support.folder() as folder,
-        support.running(support.make_project(folder / "shop", durability="sync")) as cluster,
+        support.running(support.make_project(folder / "shop", runtime=runtime, durability="sync")) as cluster,
     ):
         yield cluster
 
 
-@pytest.mark.parametrize("fault", list(Fault))
-def test_each_fault_loses_nothing_and_redundancy_comes_back(folder: Path, major: int, fault: Fault) -> None:
-    with support.running(support.make_project(folder / "shop", postgres=major, durability="sync")) as cluster:
+@pytest.mark.parametrize(("runtime", "fault"), STAGED, indirect=["runtime"])
+def test_each_fault_loses_nothing_and_redundancy_comes_back(
+    folder: Path, runtime: str, major: int, fault: Fault
+) -> None:
+    made = support.make_project(folder / "shop", runtime=runtime, postgres=major, durability="sync")
+    with support.running(made) as cluster:
         report = drill(cluster, fault)
         assert report.verdict.word is Word.PASSED, report.verdict.reasons
         assert (report.old_primary, report.new_primary) == ("db1", "db2")
         assert report.measured.lost == ()
+        assert report.measured.old_primary == (), "an old primary that goes on takes no write"
         assert report.measured.acknowledged_before_fault > 50
         assert status.observe(cluster).health is Health.HEALTHY
         assert support.primary_of(cluster) == "db2"
         # A clean stop hands everything over; after a crash it depends on what the primary had not sent.
         ways = ("follow",) if fault is Fault.STOP else ("follow", "rewind")
         assert cluster.engine.last_decision("db1").startswith(ways)
+
+
+def test_a_partition_is_refused_where_there_is_no_network_and_nothing_is_changed(folder: Path) -> None:
+    with support.running(support.make_project(folder / "shop", durability="sync")) as cluster:
+        before, events = status.observe(cluster).status, list(cluster.project.events())
+        with pytest.raises(Refused, match="the local runtime has no network that could be cut"):
+            drill(cluster, Fault.PARTITION)
+        after = status.observe(cluster)
+        assert after.health is Health.HEALTHY
+        assert {node.name: node.server.started_at for node in after.status.reachable} == {
+            node.name: node.server.started_at for node in before.reachable
+        }
+        assert after.status.primary
+        assert after.status.primary.server.timeline == 1
+        assert list(cluster.project.events()) == events
+        assert heal.read(cluster.project) is None
+        assert not (cluster.project.state / "drills").exists()
 
 
 @pytest.mark.repeated(10)
@@ -73,8 +99,9 @@ def test_a_sync_cluster_waits_for_its_standby_again_after_a_drill(shared: Cluste
     support.sql(shared, primary, "CREATE TABLE IF NOT EXISTS not_hanging (id int)")
 
 
-def test_three_nodes_the_third_follows_the_new_primary(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop", nodes=3, durability="sync")) as cluster:
+def test_three_nodes_the_third_follows_the_new_primary(folder: Path, runtime: str) -> None:
+    made = support.make_project(folder / "shop", runtime=runtime, nodes=3, durability="sync")
+    with support.running(made) as cluster:
         report = drill(cluster)
         assert report.verdict.word is Word.PASSED, report.verdict.reasons
         found = cluster.engine.observe()
@@ -98,8 +125,8 @@ class CutStream(FailoverDrill):
         return {write.id for write in self.ledger.writes.copy() if write.outcome is Outcome.ACKNOWLEDGED}
 
 
-def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: Path, major: int) -> None:
-    with support.running(support.make_project(folder / "shop", postgres=major)) as cluster:
+def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: Path, runtime: str) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
         cut = CutStream(cluster, Fault.KILL, Quiet())
         report = cut.run()
         missing = cut.acknowledged() - cut.survivors
@@ -110,16 +137,12 @@ def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: 
         assert cluster.engine.last_decision("db1").startswith("rewind")
 
 
-def test_a_paused_old_primary_that_goes_on_takes_no_write(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop", durability="sync")) as cluster:
-        report = drill(cluster, Fault.PAUSE)
-        assert report.measured.old_primary == ()
-        assert report.verdict.word is Word.PASSED, report.verdict.reasons
-
-
-def test_an_old_primary_that_was_not_fenced_is_found_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the fence, a resumed primary acknowledges writes of the client that stayed with it."""
-    with support.running(support.make_project(folder / "shop")) as cluster:
+@pytest.mark.parametrize(("runtime", "fault"), UNAWARE, indirect=["runtime"])
+def test_an_old_primary_that_was_not_fenced_is_found_out(
+    folder: Path, runtime: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the fence, a primary that is back acknowledges writes of the client that stayed with it."""
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
         real, calls = cluster.runtime.fence, []
 
         def forgets_the_first_time(name: str) -> None:
@@ -128,7 +151,7 @@ def test_an_old_primary_that_was_not_fenced_is_found_out(folder: Path, monkeypat
                 real(name)
 
         monkeypatch.setattr(cluster.runtime, "fence", forgets_the_first_time)
-        report = drill(cluster, Fault.PAUSE)
+        report = drill(cluster, fault)
         assert calls[0] == "db1"
         assert len(report.measured.old_primary) > 10
         assert set(report.measured.old_primary) <= set(report.measured.lost)
@@ -136,8 +159,8 @@ def test_an_old_primary_that_was_not_fenced_is_found_out(folder: Path, monkeypat
         assert any(event == "two primaries answer" for _, event, _ in report.events)
 
 
-def test_a_drill_is_not_run_on_a_cluster_that_is_not_steady(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop")) as cluster:
+def test_a_drill_is_not_run_on_a_cluster_that_is_not_steady(folder: Path, runtime: str) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
         cluster.runtime.stop("db2")
         with pytest.raises(NoPrimary, match="the drill was not run: db2"):
             drill(cluster)
@@ -158,10 +181,14 @@ def test_the_ledger_is_dropped_and_the_report_is_stored(shared: Cluster) -> None
 
 
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_an_interrupted_drill_is_named_and_healed_by_up(folder: Path, ending: signal.Signals, code: int) -> None:
-    with support.running(support.make_project(folder / "shop")) as cluster:
+# On each runtime the fault that only a mend undoes.
+@pytest.mark.parametrize(("runtime", "fault"), [UNAWARE[0], UNAWARE[-1]], indirect=["runtime"])
+def test_an_interrupted_drill_is_named_and_healed_by_up(
+    folder: Path, runtime: str, fault: Fault, ending: signal.Signals, code: int
+) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
         argv = [sys.executable, "-m", "haop", "-C", str(cluster.project.root), "drill", "failover", "--yes"]
-        process = subprocess.Popen([*argv, "--fault", "pause"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen([*argv, "--fault", str(fault)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_until(lambda: heal.read(cluster.project), deadline=30, waiting_for="the fault", pause=0.005)
         os.kill(process.pid, ending)
         told = process.communicate(timeout=30)[1].decode()

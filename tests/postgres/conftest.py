@@ -1,4 +1,4 @@
-"""A pair that the tests of one module share."""
+"""A pair that the tests of one module share, one on each runtime."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,9 @@ from tests import support
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Cluster]:
-    with support.folder() as folder, support.running(support.make_project(folder / "shop")) as cluster:
+def shared(runtime: str) -> Iterator[Cluster]:
+    with (
+        support.folder() as folder,
+        support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster,
+    ):
         yield cluster

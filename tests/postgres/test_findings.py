@@ -1,4 +1,7 @@
-"""Every finding, provoked on real servers; where its hint is a command, the command is run and heals it."""
+"""Every finding, provoked on real servers; where its hint is a command, the command is run and heals it.
+
+On both runtimes, but for what only processes can show: two builds at once, a build without TLS.
+"""
 
 import subprocess
 import sys
@@ -19,11 +22,10 @@ from haop.operations.cluster import Cluster
 from haop.operations.down import down
 from haop.operations.progress import Quiet
 from haop.operations.up import up
-from haop.process import run
 from haop.project import load
 from haop.waiting import wait_until
 from tests import support
-from tests.conftest import REQUIRED, require
+from tests.conftest import REQUIRED, only_local, require
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_a_stopped_primary_is_no_primary_and_up_brings_it_back(shop: Cluster) ->
 
 
 def test_a_cluster_that_is_down_is_no_primary(shop: Cluster) -> None:
-    support.end(shop)
+    support.crash(shop)
     found = awaited(shop, "no-primary")
     assert (found.message, hint(found)) == ("no node answers", "haop up")
 
@@ -188,25 +190,24 @@ def test_a_standby_away_for_too_long_loses_its_slot_and_wal_and_the_hint_clones_
         assert f"move {standby}'s data directory away" in told
         assert "haop up" in told
     shop.runtime.stop(standby)
-    data = shop.project.state / "local" / standby / "data"
-    data.rename(data.with_name("moved-away"))
+    support.by_hand(shop, standby, 'mv "$PGDATA" "$(dirname "$PGDATA")/moved-away"')
     for setting in limits:
         support.sql(shop, primary, f"ALTER SYSTEM RESET {setting}")
     support.sql(shop, primary, "SELECT pg_reload_conf()")
     healed(shop)
+    support.by_hand(shop, standby, 'rm -r "$(dirname "$PGDATA")/moved-away"')
 
 
 def test_a_node_whose_checksums_were_switched_off_is_named_until_they_are_on(shop: Cluster) -> None:
     standby = support.standby_of(shop)
-    program, data = str(support.local(shop)._bindir / "pg_checksums"), shop.project.state / "local" / standby / "data"
     shop.runtime.stop(standby)
-    run((program, "--disable", "-D", str(data)), run_as=support.local(shop).run_as, cwd=Path("/"))
+    support.by_hand(shop, standby, 'pg_checksums --disable -D "$PGDATA"')
     up(shop, Quiet())
     found = awaited(shop, "checksums-off")
     assert found.message == f"no data checksums on {standby}"
     assert "pg_checksums --enable" in hint(found)
     shop.runtime.stop(standby)
-    run((program, "--enable", "-D", str(data)), run_as=support.local(shop).run_as, cwd=Path("/"))
+    support.by_hand(shop, standby, 'pg_checksums --enable -D "$PGDATA"')
 
 
 def test_an_interrupted_drill_is_an_open_fault_until_up(shop: Cluster) -> None:
@@ -237,6 +238,7 @@ def older_minor(where: Path) -> Path:
     return initdb.parent
 
 
+# Of processes alone: the images of one version here have one minor version, and which build runs is not haop's choice.
 def test_different_minor_versions_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bindir = older_minor(folder)
     with support.running(support.make_project(folder / "shop", postgres=require(18))) as shop:
@@ -256,6 +258,7 @@ def test_different_minor_versions_are_told_apart(folder: Path, monkeypatch: pyte
         assert up(shop, Quiet()).health is Health.HEALTHY
 
 
+@only_local  # with TLS the cluster's own CA keeps haop from talking to another cluster; containers always have it
 def test_a_port_on_which_another_cluster_answers_is_a_foreign_node(shop: Cluster, folder: Path) -> None:
     # The same passwords, so that haop can log in, and no CA in the way: a copied project that was initialised anew.
     major = shop.project.spec.postgres
@@ -277,8 +280,10 @@ def test_a_port_on_which_another_cluster_answers_is_a_foreign_node(shop: Cluster
     assert "haop up clones it again" in hint(found)
 
 
-def test_a_standby_with_wal_that_the_new_primary_never_had_has_diverged_and_rejoin_heals_it(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
+def test_a_standby_with_wal_that_the_new_primary_never_had_has_diverged_and_rejoin_heals_it(
+    folder: Path, runtime: str
+) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime, nodes=3)) as cluster:
         cut(cluster, "db2")
         support.sql(cluster, "db1", "CREATE TABLE only_db3_has_it AS SELECT 1")
         query = "SELECT 1 FROM pg_class WHERE relname = 'only_db3_has_it'"
@@ -296,8 +301,11 @@ def test_a_standby_with_wal_that_the_new_primary_never_had_has_diverged_and_rejo
         assert support.primary_of(cluster) == "db2"
 
 
-def test_sync_that_nobody_confirms_and_sync_that_nobody_is_asked_for_are_unsatisfied(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop", durability="sync")) as cluster:
+def test_sync_that_nobody_confirms_and_sync_that_nobody_is_asked_for_are_unsatisfied(
+    folder: Path, runtime: str
+) -> None:
+    made = support.make_project(folder / "shop", runtime=runtime, durability="sync")
+    with support.running(made) as cluster:
         assert "sync-unsatisfied" not in codes(cluster)
         cluster.runtime.stop("db2")
         hanging = awaited(cluster, "sync-unsatisfied", "db1")
@@ -312,6 +320,7 @@ def test_sync_that_nobody_confirms_and_sync_that_nobody_is_asked_for_are_unsatis
         healed(cluster)
 
 
+@only_local  # every official image has TLS
 def test_a_build_without_tls_is_said_and_does_not_degrade(shop: Cluster) -> None:
     if shop.runtime.tls:
         pytest.skip("this machine's newest PostgreSQL has TLS")
@@ -322,8 +331,11 @@ def test_a_build_without_tls_is_said_and_does_not_degrade(shop: Cluster) -> None
     assert support.sql(shop, "db1", "SHOW listen_addresses") == [("127.0.0.1",)]
 
 
-def test_where_the_build_has_tls_clients_and_standbys_use_it_and_verify_whom_they_talk_to(folder: Path) -> None:
-    with support.running(support.make_project(folder / "shop", postgres=require(15))) as cluster:
+def test_where_the_build_has_tls_clients_and_standbys_use_it_and_verify_whom_they_talk_to(
+    folder: Path, runtime: str
+) -> None:
+    made = support.make_project(folder / "shop", runtime=runtime, postgres=require(15, runtime))
+    with support.running(made) as cluster:
         assert cluster.runtime.tls
         assert "tls-off" not in codes(cluster)
         login = cluster.engine.application

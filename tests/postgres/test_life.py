@@ -10,6 +10,7 @@ import pytest
 from haop.model.health import Health
 from haop.model.service import State
 from haop.operations import status
+from haop.operations.cluster import Cluster
 from haop.operations.down import down
 from haop.operations.progress import Quiet
 from haop.operations.up import up
@@ -17,8 +18,13 @@ from haop.waiting import wait_until
 from tests import support
 
 
-def test_up_from_nothing_is_healthy_and_a_second_up_changes_nothing(folder: Path, major: int) -> None:
-    with support.running(support.make_project(folder / "shop", postgres=major, nodes=3)) as cluster:
+def states(cluster: Cluster) -> set[State]:
+    return {cluster.runtime.state(node.name).state for node in cluster.project.spec.nodes}
+
+
+def test_up_from_nothing_is_healthy_and_a_second_up_changes_nothing(folder: Path, runtime: str, major: int) -> None:
+    made = support.make_project(folder / "shop", runtime=runtime, postgres=major, nodes=3)
+    with support.running(made) as cluster:
         found = status.observe(cluster)
         assert found.health is Health.HEALTHY
         before = {node.name: node.server.started_at for node in found.status.reachable}
@@ -28,42 +34,63 @@ def test_up_from_nothing_is_healthy_and_a_second_up_changes_nothing(folder: Path
         assert after == before
 
 
-def test_down_stops_cleanly_and_up_brings_the_rows_back(folder: Path, major: int) -> None:
-    with support.running(support.make_project(folder / "shop", postgres=major)) as cluster:
+def test_down_stops_cleanly_and_up_brings_the_rows_back(folder: Path, runtime: str, major: int) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime, postgres=major)) as cluster:
         support.sql(cluster, "db1", "CREATE TABLE kept AS SELECT 42 AS answer")
-        down(cluster, Quiet(), volumes=False, say=print)
+        assert down(cluster, Quiet(), volumes=False, say=print) == ("db1", "db2"), "the primary first"
+        assert states(cluster) == {State.STOPPED}
         assert not support.processes_in(folder)
         up(cluster, Quiet())
         assert support.sql(cluster, "db2", "SELECT answer FROM kept") == [(42,)]
-        log = (cluster.project.state / "local" / "db1" / "log").read_text()
-        assert "database system was not properly shut down" not in log
+        told = [line.message for line in cluster.runtime.logs(["db1", "db2"], follow=False, since=None)]
+        assert any(message.startswith("database system was shut down") for message in told)
+        assert not [message for message in told if "was not properly shut down" in message]
 
 
-def test_up_brings_back_what_a_crash_of_the_machine_stopped(folder: Path, major: int) -> None:
-    with support.running(support.make_project(folder / "shop", postgres=major)) as cluster:
+def test_up_brings_back_what_a_crash_of_the_machine_stopped(folder: Path, runtime: str, major: int) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime, postgres=major)) as cluster:
         support.sql(cluster, "db1", "CREATE TABLE kept AS SELECT 42 AS answer")
-        support.end(cluster)
+        support.crash(cluster)
+        assert states(cluster) == {State.STOPPED}
         found = up(cluster, Quiet())
         assert found.health is Health.HEALTHY
         assert support.primary_of(cluster) == "db1"
         assert support.sql(cluster, "db2", "SELECT answer FROM kept") == [(42,)]
 
 
-def test_ctrl_c_ends_the_clone_that_up_began_and_the_next_up_completes(folder: Path) -> None:
-    cluster = support.make_project(folder / "shop")
+def test_down_with_volumes_deletes_the_data_and_up_begins_anew(folder: Path, runtime: str) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
+        support.sql(cluster, "db1", "CREATE TABLE gone AS SELECT 42 AS answer")
+        said: list[str] = []
+        down(cluster, Quiet(), volumes=True, say=said.append)
+        assert states(cluster) == {State.ABSENT}
+        for node in ("db1", "db2"):
+            assert any(node in line for line in said), "each folder or volume that is deleted is named"
+        assert up(cluster, Quiet()).health is Health.HEALTHY
+        assert support.sql(cluster, "db1", "SELECT to_regclass('gone')") == [(None,)]
+
+
+def test_ctrl_c_ends_the_clone_that_up_began_and_the_next_up_completes(folder: Path, runtime: str) -> None:
+    cluster = support.make_project(folder / "shop", runtime=runtime)
     argv = (sys.executable, "-m", "haop", "-C", str(cluster.project.root), "up")
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    side = cluster.project.state / "local" / "db2" / "data.clone"
-    wait_until(side.exists, deadline=30, pause=0.001, waiting_for="the clone to begin")
+    wait_until(
+        lambda: cluster.engine.last_decision("db2").startswith("clone: "),
+        deadline=60, pause=0.005, waiting_for="the clone to begin",
+    )  # fmt: skip
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     with support.running(cluster):  # runs `up` again
         assert status.observe(cluster).health is Health.HEALTHY
-        assert not side.exists()
+        assert support.by_hand(cluster, "db2", 'ls -d "$PGDATA"*').splitlines() == [data_of(cluster, "db2")]
 
 
-def test_ctrl_c_leaves_no_clone_running(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = support.make_project(folder / "shop")
+def data_of(cluster: Cluster, node: str) -> str:
+    return support.by_hand(cluster, node, 'echo "$PGDATA"').strip()
+
+
+def test_ctrl_c_leaves_no_clone_running(folder: Path, runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = support.make_project(folder / "shop", runtime=runtime)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,8 @@
-"""What the node script decides from what it finds: each time it is really started, as `docker start` would."""
+"""What the node script decides from what it finds: each time it is really started, as `docker start` would.
+
+On processes: the script is the same in a container, and these tests put files in its way, which is quick in a folder.
+What it decides in a failover, a rejoin, a crash is tested on both runtimes, beside this file.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -17,6 +21,12 @@ from haop.process import run
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, require
+
+
+@pytest.fixture(scope="module")
+def runtime() -> str:
+    """The one that `shared` has here."""
+    return "local"
 
 
 @pytest.fixture
@@ -60,12 +70,6 @@ def streams(cluster: Cluster, node: str) -> None:
     wait_until(look, deadline=30, waiting_for=f"{node} to stream")
 
 
-def set_aside(cluster: Cluster, node: str) -> None:
-    """Take a stopped node's data directory away."""
-    shutil.rmtree(home(cluster, node) / "data")
-    (home(cluster, node) / "data.fence").unlink(missing_ok=True)
-
-
 def put(cluster: Cluster, folder: Path, name: str) -> None:
     """A file in a folder of the servers' user."""
     folder.mkdir()
@@ -91,7 +95,7 @@ def test_the_first_node_initialises_once_and_never_again(shop: Cluster) -> None:
     if support.primary_of(shop) == "db1":
         fail_over(shop)
     shop.runtime.stop("db1")
-    set_aside(shop, "db1")
+    support.set_aside(shop, "db1")
     shop.runtime.stop("db2")
     script = shop.project.stack / "node.sh"
     rendered = script.read_text()
@@ -110,7 +114,7 @@ def test_the_first_node_initialises_once_and_never_again(shop: Cluster) -> None:
 def test_what_an_interrupted_clone_left_is_removed_by_the_next(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
-    set_aside(shop, standby)
+    support.set_aside(shop, standby)
     side = home(shop, standby) / "data.clone"
     put(shop, side, "left-over")
     assert decided(shop, standby).startswith("clone: ")
@@ -124,7 +128,7 @@ def test_a_clone_killed_in_the_middle_leaves_the_primary_alone_and_up_completes_
     support.sql(shop, primary, "CREATE TABLE kept AS SELECT repeat('x', 1000) FROM generate_series(1, 40000)")
     started = support.sql(shop, primary, "SELECT pg_postmaster_start_time()")
     shop.runtime.stop(standby)
-    set_aside(shop, standby)
+    support.set_aside(shop, standby)
     side, data = home(shop, standby) / "data.clone", home(shop, standby) / "data"
     shop.runtime.start(shop.engine.services()[standby])
     wait_until((side / "base" / "1").exists, deadline=20, pause=0.0005, waiting_for="the clone to be half made")
@@ -143,7 +147,7 @@ def test_a_clone_killed_in_the_middle_leaves_the_primary_alone_and_up_completes_
 def test_somebody_elses_files_are_neither_used_nor_removed(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
-    set_aside(shop, standby)
+    support.set_aside(shop, standby)
     data = home(shop, standby) / "data"
     put(shop, data, "notes.txt")
     assert "holds files, but no data directory" in refused(shop, standby)
@@ -163,30 +167,6 @@ def test_a_standby_follows_the_primary_that_answers_else_the_one_it_knows(shop: 
     streams(shop, standby)
 
 
-def test_a_fenced_node_refuses_until_rejoin_rewinds_what_only_it_had(shop: Cluster) -> None:
-    primary, standby = support.primary_of(shop), support.standby_of(shop)
-    support.sql(shop, standby, "ALTER SYSTEM SET primary_conninfo = ''")
-    support.sql(shop, standby, "SELECT pg_reload_conf()")
-    alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication)"
-    wait_until(lambda: support.sql(shop, primary, alone), deadline=20, waiting_for="the stream to end")
-    support.sql(shop, primary, "CREATE TABLE lost AS SELECT 1")
-    old, new = fail_over(shop)
-    assert "haop rejoin" in refused(shop, old)
-    decision = rejoin.execute(shop, old, silent)
-    assert decision.startswith("rewind: to 0/")
-    assert f"to follow {new} on timeline " in decision
-    streams(shop, old)
-    assert support.sql(shop, old, "SELECT to_regclass('lost')") == [(None,)]
-
-
-def test_a_former_primary_that_stopped_cleanly_has_nothing_to_rewind(shop: Cluster) -> None:
-    old = support.primary_of(shop)
-    shop.runtime.stop(old)
-    failover.execute(shop, None, silent)
-    assert "nothing to rewind" in rejoin.execute(shop, old, silent)
-    streams(shop, old)
-
-
 def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
@@ -194,7 +174,7 @@ def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) ->
     assert "move it and" in refused(shop, standby)
     with pytest.raises(HaopError, match="an interrupted pg_rewind left"):
         up(shop, Quiet())
-    set_aside(shop, standby)
+    support.set_aside(shop, standby)
 
 
 @pytest.mark.parametrize("how", ["by itself", "by up"])
@@ -232,6 +212,32 @@ def test_an_old_primary_does_not_start_while_a_standby_knows_of_a_later_one_that
         streams(cluster, "db1")
 
 
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_a_diverged_standby_that_went_down_does_not_keep_what_the_new_primary_never_had(folder: Path, how: str) -> None:
+    with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
+        support.sql(cluster, "db2", "ALTER SYSTEM SET primary_conninfo = ''")
+        support.sql(cluster, "db2", "SELECT pg_reload_conf()")
+        alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication WHERE application_name = 'db2')"
+        wait_until(lambda: support.sql(cluster, "db1", alone), deadline=20, waiting_for="db2's stream to end")
+        support.sql(cluster, "db1", "CREATE TABLE lost AS SELECT 1")
+        there = "SELECT 1 WHERE to_regclass('lost') IS NOT NULL"
+        wait_until(lambda: support.sql(cluster, "db3", there), deadline=20, waiting_for="db3 to replay")
+        cluster.runtime.kill("db1")
+        support.sql(cluster, "db2", "SELECT pg_promote()")
+        cluster.engine.point("db3", "db2")
+        wait_until(lambda: diverged(cluster, "db3"), deadline=20, waiting_for="db3 to know of the new timeline")
+        getattr(cluster.runtime, how)("db3")
+        rejoin.execute(cluster, "db3", silent)
+        streams(cluster, "db3")
+        assert not support.sql(cluster, "db3", there)
+
+
+def diverged(cluster: Cluster, node: str) -> str | None:
+    status = cluster.engine.observe()
+    (found,) = (standby for standby in status.standbys if standby.name == node)
+    return status.diverged(found)
+
+
 def test_between_two_primaries_of_one_timeline_nobody_is_chosen(folder: Path) -> None:
     with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
         cluster.runtime.kill("db1")
@@ -246,7 +252,7 @@ def test_the_fence_marker_lies_beside_the_data_and_no_clone_carries_it(shop: Clu
     marker = home(shop, old) / "data.fence"
     assert marker.read_text() == "fenced\n"
     assert not list((home(shop, old) / "data").glob("*fence*"))
-    set_aside(shop, old)
+    support.set_aside(shop, old)
     support.local(shop)._mark(new, "fenced")
     assert decided(shop, old).startswith(f"clone: {new} is primary on timeline ")
     streams(shop, old)
@@ -258,7 +264,7 @@ def test_the_fence_marker_lies_beside_the_data_and_no_clone_carries_it(shop: Clu
 def foreign_data(cluster: Cluster, node: str, maker: Cluster) -> None:
     """Put a data directory, made by the PostgreSQL of `maker`, in the place of a stopped node's."""
     cluster.runtime.stop(node)
-    set_aside(cluster, node)
+    support.set_aside(cluster, node)
     argv = (str(support.local(maker)._bindir / "initdb"), "-N", "-U", "postgres", "-A", "reject", "--locale=C", "-D")
     run((*argv, str(home(cluster, node) / "data")), run_as=support.local(cluster).run_as, cwd=Path("/"))
 
@@ -269,7 +275,7 @@ def test_data_of_another_cluster_is_refused_by_the_script_and_by_up(shop: Cluste
     assert "belongs to another cluster" in refused(shop, standby)
     with pytest.raises(Refused, match="belongs to another cluster"):
         up(shop, Quiet())
-    set_aside(shop, standby)
+    support.set_aside(shop, standby)
 
 
 def test_data_of_another_major_version_is_refused_by_the_script_and_by_up(folder: Path, haop: Haop) -> None:

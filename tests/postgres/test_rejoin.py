@@ -1,0 +1,119 @@
+"""Fenced nodes come back as standbys: former primaries by following or by rewind, plain standbys by following."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from haop.model.health import Health
+from haop.operations import failover, rejoin, status
+from haop.operations.cluster import Cluster
+from haop.operations.progress import Quiet
+from haop.operations.up import up
+from haop.waiting import wait_until
+from tests import support
+
+
+@pytest.fixture
+def shop(shared: Cluster) -> Iterator[Cluster]:
+    """A pair that is healthy before a test, and again after it (roles may have moved)."""
+    yield shared
+    assert up(shared, Quiet()).health is Health.HEALTHY
+
+
+def silent(event: str, node: str) -> None:
+    """A rejoin's and a failover's events."""
+
+
+def replayed(cluster: Cluster, standby: str, table: str) -> None:
+    """What is written on the primary now arrives on the standby."""
+    support.sql(cluster, support.primary_of(cluster), f"CREATE TABLE {table} AS SELECT generate_series(1, 1000) AS n")
+    there = f"SELECT 1 FROM pg_class WHERE relname = '{table}'"
+    wait_until(lambda: support.sql(cluster, standby, there), deadline=20, waiting_for=f"{standby} to replay {table}")
+    assert support.sql(cluster, standby, f"SELECT count(*) FROM {table}") == [(1000,)]
+    support.sql(cluster, support.primary_of(cluster), f"DROP TABLE {table}")
+
+
+def refuses_to_start(cluster: Cluster, node: str) -> None:
+    """Whoever starts a fenced node, its script ends it again, and says why."""
+    assert cluster.runtime.state(node).fenced
+    cluster.runtime.start(cluster.engine.services()[node])
+    wait_until(
+        lambda: cluster.engine.last_decision(node).startswith("refuse: fenced"),
+        deadline=20, waiting_for=f"{node} to refuse",
+    )  # fmt: skip
+    assert node not in {found.name for found in cluster.engine.observe().reachable}
+
+
+def test_a_fenced_standby_comes_back_by_following(shop: Cluster) -> None:
+    primary, standby = support.primary_of(shop), support.standby_of(shop)
+    shop.runtime.fence(standby)
+    refuses_to_start(shop, standby)
+    shop.engine.rejoin(standby, silent)
+    assert shop.engine.last_decision(standby).startswith(f"follow: {primary} on timeline ")
+    assert not shop.runtime.state(standby).fenced
+    assert shop.engine.observe().streams(standby)
+    replayed(shop, standby, "after_the_fence")
+
+
+def test_a_standby_that_crashed_while_it_streamed_and_was_fenced_comes_back_by_following(shop: Cluster) -> None:
+    primary, standby = support.primary_of(shop), support.standby_of(shop)
+    support.sql(shop, primary, "CREATE TABLE busy AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    shop.runtime.kill(standby)
+    shop.runtime.fence(standby)
+    support.sql(shop, primary, "DELETE FROM busy")
+    shop.engine.rejoin(standby, silent)
+    assert shop.engine.last_decision(standby).startswith(f"follow: {primary} on timeline ")
+    assert shop.engine.observe().streams(standby)
+    replayed(shop, standby, "after_the_crash")
+    assert support.sql(shop, standby, "SELECT count(*) FROM busy") == [(0,)]
+    support.sql(shop, primary, "DROP TABLE busy")
+
+
+def test_up_brings_a_fenced_standby_back(shop: Cluster) -> None:
+    standby = support.standby_of(shop)
+    shop.runtime.fence(standby)
+    assert up(shop, Quiet()).health is Health.HEALTHY
+    assert shop.engine.last_decision(standby).startswith("follow: ")
+    replayed(shop, standby, "after_up")
+
+
+def test_a_former_primary_refuses_until_rejoin_and_loses_what_only_it_had(shop: Cluster) -> None:
+    old, new = support.primary_of(shop), support.standby_of(shop)
+    support.sql(shop, new, "ALTER SYSTEM SET primary_conninfo = ''")
+    support.sql(shop, new, "SELECT pg_reload_conf()")
+    alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication)"
+    wait_until(lambda: support.sql(shop, old, alone), deadline=20, waiting_for="the stream to end")
+    support.sql(shop, old, "CREATE TABLE lost AS SELECT 1")
+    shop.runtime.kill(old)
+    assert failover.execute(shop, None, silent).node == new
+    refuses_to_start(shop, old)
+    assert rejoin.execute(shop, old, silent).startswith("rewind: to 0/")
+    assert support.sql(shop, old, "SELECT to_regclass('lost')") == [(None,)]
+    assert status.observe(shop).health is Health.HEALTHY
+    replayed(shop, old, "after_the_rewind")
+
+
+def test_a_former_primary_that_stopped_cleanly_has_nothing_to_rewind(shop: Cluster) -> None:
+    old = support.primary_of(shop)
+    shop.runtime.stop(old)
+    failover.execute(shop, None, silent)
+    assert "nothing to rewind" in rejoin.execute(shop, old, silent)
+    replayed(shop, old, "after_following")
+
+
+def test_a_former_primary_that_comes_back_unfenced_becomes_a_standby_by_itself(shop: Cluster) -> None:
+    """Its container or its process is simply started again, by whoever it may be, with no haop around."""
+    old, new = support.primary_of(shop), support.standby_of(shop)
+    shop.runtime.kill(old)
+    support.sql(shop, new, "SELECT pg_promote()")
+    shop.runtime.start(shop.engine.services()[old])
+
+    def streams() -> bool:
+        found = shop.engine.observe()
+        assert len(found.primaries) < 2, "two primaries"
+        return found.streams(old)
+
+    wait_until(streams, deadline=30, waiting_for=f"{old} to stream")
+    assert shop.engine.last_decision(old).startswith(("follow: ", "rewind: "))
+    assert support.primary_of(shop) == new
+    replayed(shop, old, "after_coming_back")
