@@ -36,9 +36,6 @@ def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[
         "parameters": spec.parameters,
         "container": spec.runtime == "compose",
         "mount": layout(spec.postgres).mount,
-        "database": spec.database,
-        "owner": spec.owner,
-        "confirming": quorum(node.name for node in spec.nodes[1:]) if spec.durability is Durability.SYNC else "",
     }
     return _rendered(names, values)
 
@@ -74,12 +71,15 @@ def compose(
             }
             for node in nodes
         ],
+        "database": spec.database,
+        "owner": spec.owner,
+        "confirming": quorum(node.name for node in spec.nodes[1:]) if spec.durability is Durability.SYNC else "",
         "redis": spec.redis,
         "web": spec.web,
         "web_environment": web.environment if web else {},
         "web_secrets": [str(path) for path in web.secrets] if web else [],
     }
-    names = ["compose.yaml", "health.sh", *(["redis.sh"] if spec.redis else [])]
+    names = ["compose.yaml", "health.sh", "new_cluster.sh", *(["redis.sh"] if spec.redis else [])]
     return {**_rendered(names, values), "roles.sql": (Path(__file__).parent / "postgres/sql/roles.sql").read_text()}
 
 

@@ -291,3 +291,13 @@ def test_data_of_another_major_version_is_refused_by_the_script_and_by_up(folder
         assert (cluster.project.state / "events.jsonl").read_bytes() == events
         assert (home(cluster, "db2") / "data" / "PG_VERSION").read_text() == "15\n"
         assert support.primary_of(cluster) == "db1"
+
+
+def test_a_log_line_that_a_kill_cut_short_does_not_swallow_the_next_decision(folder: Path) -> None:
+    with support.running(support.make_project(folder / "shop")) as cluster:
+        cluster.runtime.stop("db2")
+        with (home(cluster, "db2") / "log").open("a") as log:
+            log.write("2026-11-24 13:00:00.000 UTC [1] FATAL:  termina")
+        cluster.runtime.start(cluster.engine.services()["db2"])
+        streams(cluster, "db2")
+        assert cluster.engine.last_decision("db2").startswith("follow: db1")
