@@ -85,7 +85,9 @@ def by_hand(root: Path) -> float:
             environment: {{ PGPASSWORD: bench }}
             entrypoint: [sh, -c]
             command:
-              - pg_basebackup -h db1 -U replicator -D "$$PGDATA" -S db2 -R -c fast && chmod 0700 "$$PGDATA" && exec postgres
+              - >-
+                pg_basebackup -h db1 -U replicator -D "$$PGDATA" -S db2 -R -c fast &&
+                chmod 0700 "$$PGDATA" && exec postgres
             volumes: [db2:/var/lib/postgresql/data]
             depends_on: {{ db1: {{ condition: service_healthy }} }}
             healthcheck: *health

@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -30,15 +30,16 @@ class Secrets:
     rewind_password: str = field(repr=False)
     monitor_password: str = field(repr=False)
     redis_password: str = field(repr=False, default="")
+    cluster_id: str = ""  # no secret, but kept beside them: what a copy of the project takes along
 
     @classmethod
-    def from_environment(cls, values: Mapping[str, str | None], source: Path, *, redis: bool) -> Self:
-        """Take each field from the key of its name in capitals; Redis's only where there is a Redis.
+    def from_environment(cls, values: Mapping[str, str | None], source: Path, unused: Collection[str] = ()) -> Self:
+        """Take each field from the key of its name in capitals, but for those that are unused.
 
         Raises:
             BadConfiguration: a key is missing or empty.
         """
-        keys = [f.name.upper() for f in fields(cls) if f.name != "redis_password" or redis]
+        keys = [f.name.upper() for f in fields(cls) if f.name not in unused]
         for key in keys:
             if not values.get(key):
                 hint = f"add {key}=... to {source}{nearest(key, [k for k in values if k not in keys])}"
@@ -101,7 +102,14 @@ class Project:
             values = dotenv.dotenv_values(path, interpolate=False)
         except (OSError, UnicodeDecodeError) as error:
             raise BadConfiguration(f"{path}: cannot be read ({error})") from error
-        return Secrets.from_environment(values, path, redis=self.spec.redis is not None)
+        if self.spec.web and (missing := sorted(self.spec.web.wanted - values.keys())):
+            raise BadConfiguration(
+                f"{path}: {missing[0]} is missing; [web.environment] in {CONFIG} names it",
+                hint=f"add {missing[0]}=... to {path}",
+            )
+        unused = {"redis_password"} if not self.spec.redis else set()
+        unused |= {"cluster_id"} if self.spec.runtime != "compose" else set()
+        return Secrets.from_environment(values, path, unused)
 
     def record(
         self,

@@ -91,11 +91,13 @@ def project(spec: ClusterSpec) -> dict[str, str]:
         database=spec.database, owner=spec.owner, nodes=spec.nodes, parameters=spec.parameters,
         bindir=spec.local.bindir, redis=spec.redis,
     )  # fmt: skip
-    env = environment.get_template("env.j2")
+    env, shape = environment.get_template("env.j2"), {"name": spec.name, "runtime": spec.runtime, "redis": spec.redis}
     return {
         "haop.toml": toml,
-        ".env": env.render(name=spec.name, redis=spec.redis, example=False, secret=lambda: secrets.token_urlsafe(24)),
-        ".env.example": env.render(name=spec.name, redis=spec.redis, example=True, secret=lambda: "change-me"),
+        ".env": env.render(
+            shape, example=False, secret=lambda: secrets.token_urlsafe(24), identity=lambda: secrets.token_hex(8)
+        ),
+        ".env.example": env.render(shape, example=True, secret=lambda: "change-me", identity=lambda: "change-me"),
         ".gitignore": environment.get_template("gitignore.j2").render(),
     }
 

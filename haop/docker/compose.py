@@ -29,6 +29,11 @@ class Compose:
         """
         watch((*self._argv, *arguments), say, environment=_environment())
 
+    def hashes(self) -> dict[str, str]:
+        """Service to the hash of its configuration, as Compose labels containers with it."""
+        told = run((*self._argv, "config", "--hash", "*"), environment=_environment()).stdout
+        return dict(line.split() for line in told.splitlines() if line.strip())
+
 
 def check_version() -> None:
     """Refuse to go on without Compose v2.

@@ -17,16 +17,19 @@ import docker
 from docker.errors import APIError, NotFound
 
 from haop.docker.engine import connect, translated
-from haop.errors import HaopError
+from haop.errors import HaopError, Refused
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_FOLDER = "com.docker.compose.project.working_dir"
+IDENTITY = "io.haop.id"
 
 
 class Containers:
     """Asks the engine, and acts on containers. A service without a container is an answer of its own: None."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, identity: str) -> None:
         self._project = project
+        self._identity = identity
         self._ids: dict[str, str] = {}
         self._client: docker.APIClient | None = None
         self._lock = threading.Lock()
@@ -204,21 +207,37 @@ class Containers:
             digests = self.client.inspect_image(image)["RepoDigests"]  # type: ignore[no-untyped-call]
         return str(digests[0]).partition("@")[2] if digests else image
 
-    def volume_owner(self, name: str) -> str | None:
-        """The Compose project that made that volume, "" where none did; None where there is no such volume."""
-        with translated(f"look at the volume {name}"):
+    def volume_exists(self, name: str) -> bool:
+        """Whether the stack has that volume.
+
+        Raises:
+            Refused: there is one of that name, and it is another cluster's, or somebody else's.
+        """
+        volume = f"{self._project}_{name}"
+        with translated(f"look at the volume {volume}"):
             try:
-                return str((self.client.inspect_volume(name)["Labels"] or {}).get(PROJECT, ""))
+                labels = self.client.inspect_volume(volume)["Labels"] or {}
             except NotFound:
-                return None
+                return False
+        if labels.get(IDENTITY) != self._identity:
+            raise Refused(
+                f"the volume {volume} is not this cluster's: another cluster of this name made it, or somebody's hand",
+                hint="give this cluster another name in haop.toml, or remove the volume",
+            )
+        return True
 
     def _find(self, service: str) -> str | None:
         labels = {"label": [f"{PROJECT}={self._project}", f"{SERVICE}={service}"]}
         listed = self.client.containers(all=True, filters=labels)
-        if listed:
-            self._ids[service] = listed[0]["Id"]
-            return self._ids[service]
-        return None
+        if not listed:
+            return None
+        if listed[0]["Labels"].get(IDENTITY) != self._identity:
+            raise Refused(
+                f"a stack named {self._project} exists already, from {listed[0]['Labels'].get(_FOLDER, 'elsewhere')}",
+                hint="give this cluster another name in haop.toml, or take the other one down where it belongs",
+            )
+        self._ids[service] = listed[0]["Id"]
+        return self._ids[service]
 
 
 def _packed(path: PurePosixPath, text: str) -> bytes:

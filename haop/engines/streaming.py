@@ -8,6 +8,7 @@ from haop.engines.base import Note, Promotion
 from haop.engines.candidate import candidate
 from haop.engines.observation import observe_cluster
 from haop.errors import HaopError, NoPrimary, Refused
+from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
@@ -187,7 +188,9 @@ class StreamingEngine:
         return decisions[-1].removeprefix("haop: ") if decisions else "nothing"
 
     def last_words(self, name: str) -> str:
-        """The gravest entry at the end of a node's log."""
+        """What the runtime says of its end where that is telling, else the gravest entry at the end of its log."""
+        if self._runtime.state(name).remark == OUT_OF_MEMORY:
+            return OUT_OF_MEMORY
         lines = list(self._runtime.logs([name], follow=False, since=None))
         # What it told others while it started or ended is not why.
         lines = [line for line in lines if "the database system is " not in line.message] or lines

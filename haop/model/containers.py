@@ -10,6 +10,7 @@ from haop.model.table import SpecError, Table
 
 _SIZE = re.compile(r"\d+[kmg]b?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLACEHOLDER = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 
 
@@ -92,6 +93,11 @@ class WebSpec:
     command: tuple[str, ...] = ()
     secrets: WebSecrets = WebSecrets.FILES
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> set[str]:
+        """Names that the environment takes from `.env`, and has no default for: `${NAME}`, `$NAME`."""
+        return {a or b for value in self.environment.values() for a, b in _PLACEHOLDER.findall(value.replace("$$", ""))}
 
     @classmethod
     def from_table(cls, table: Table) -> Self:

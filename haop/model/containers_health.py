@@ -8,6 +8,7 @@ from haop.model.service import ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.model.status import ClusterStatus
 
+CUT_OFF = "cut off from the network"
 OUT_OF_MEMORY = "out of memory: the kernel killed it"
 
 
@@ -16,17 +17,35 @@ def assess_containers(
 ) -> tuple[Finding, ...]:
     """Everything about containers that is not as asked for."""
     nodes = {node.name: node.service for node in status.nodes}
-    return (*_memory({**nodes, **addons}, set(nodes)), *_images(nodes), *_addons(spec, addons), *_secrets(spec))
+    return (
+        *_memory({**nodes, **addons}, set(nodes)),
+        *_cut(nodes),
+        *_images(nodes),
+        *_addons(spec, addons),
+        *_secrets(spec),
+    )
 
 
 def _memory(services: Mapping[str, ServiceState], nodes: set[str]) -> Iterator[Finding]:
     for name, service in services.items():
         if service.remark == OUT_OF_MEMORY:
-            limit = "compose.memory" if name in nodes else "its memory"
+            runs = service.state is State.RUNNING
+            limit = (
+                "raise compose.memory in haop.toml, then haop down; haop up; or" if name in nodes else "give it more or"
+            )
             yield Finding(
-                code="out-of-memory", severity=Severity.ERROR, node=name,
-                message=f"{name} ran out of memory and was killed",
-                hint=f"raise {limit} in haop.toml, or lower shared_buffers, work_mem or max_connections",
+                code="out-of-memory", severity=Severity.INFO if runs else Severity.ERROR, node=name,
+                message=f"{name} ran out of memory and was killed" + ("; it runs again" if runs else ""),
+                hint=f"{limit} lower shared_buffers, work_mem or max_connections",
+            )  # fmt: skip
+
+
+def _cut(nodes: Mapping[str, ServiceState]) -> Iterator[Finding]:
+    for name, service in nodes.items():
+        if service.state is State.RUNNING and (service.remark or "").startswith(CUT_OFF):
+            yield Finding(
+                code="cut-off", severity=Severity.ERROR, node=name, message=f"{name} is {service.remark}",
+                hint="haop up connects it again",
             )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Cluster:
                 "must all differ",
                 hint="each role may do one thing and nothing else; rename one of them",
             )
-        runtime = _runtime(project)
+        runtime = _runtime(project, secrets)
         engine = StreamingEngine(project.spec, runtime, secrets, project.state / "tls")
         return cls(project, secrets, runtime, engine)
 
@@ -74,12 +74,12 @@ class Cluster:
         return name
 
 
-def _runtime(project: Project) -> Runtime:
+def _runtime(project: Project, secrets: Secrets) -> Runtime:
     """The runtime that `haop.toml` names; the other one's libraries stay unread."""
     if project.spec.runtime == "compose":
         from haop.runtimes.compose import ComposeRuntime  # noqa: PLC0415 - see above
 
-        return ComposeRuntime(project.spec, project.root, project.state, project.stack)
+        return ComposeRuntime(project, secrets.cluster_id)
     from haop.runtimes.local import LocalRuntime  # noqa: PLC0415 - see above
 
     return LocalRuntime(project.spec, project.state, project.stack)

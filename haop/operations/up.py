@@ -1,20 +1,22 @@
 """`haop up`: from whatever is there to a cluster whose replication is verified."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.model.service import Service, ServiceState, State
-from haop.model.status import ClusterStatus, Reachable
+from haop.model.health import Finding, Severity
+from haop.model.service import Service, State
+from haop.model.status import ClusterStatus, Reachable, Unreachable
 from haop.operations import heal, render, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
+from haop.operations.planning import Plan, plan_up
 from haop.operations.progress import Progress
 from haop.postgres import drilling, replication, roles
 from haop.postgres.connection import BoundedConnection, connected
@@ -22,54 +24,8 @@ from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
 _START_SECONDS = 300.0
+_ON_ITS_WAY = {"starting up", "in crash recovery", "connection refused", "the server closed the connection"}
 _OVER = {State.STOPPED, State.ABSENT}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which nodes are touched, and how; the rest are left alone."""
-
-    resume: tuple[str, ...]
-    primary: str | None  # started first
-    standbys: tuple[str, ...]  # started, or cloned where they are empty
-    rejoin: tuple[str, ...]  # fenced
-
-    @property
-    def empty(self) -> bool:
-        """Whether everything runs."""
-        return not (self.resume or self.primary or self.standbys or self.rejoin)
-
-
-def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Plan:
-    """Decide from what the runtime knows. Pure.
-
-    Args:
-        states: of every node, in the order of `haop.toml`.
-        primaries: nodes whose data is a primary's.
-
-    Raises:
-        NoPrimary: there is data, but not one unfenced primary's: none, or several of which none runs.
-    """
-    down = [name for name, state in states.items() if state.state in {State.STOPPED, State.ABSENT}]
-    fenced = [name for name in down if states[name].fenced]
-    able = [name for name in primaries if not states[name].fenced]
-    if all(state.state is State.ABSENT for state in states.values()):
-        able = [next(iter(states))]
-    elif not able:
-        hint = "haop failover promotes the most advanced standby; start it first if it is stopped"
-        raise NoPrimary("every node that was primary is fenced, and none was promoted", hint=hint)
-    # A primary that runs already is the one to follow: what else was primary then becomes its standby.
-    serves = any(name not in down for name in able)
-    first = [] if serves else [name for name in down if name in able]
-    if len(first) > 1 and len(first) == len(able):
-        hint = "pg_controldata says which is ahead; move the other's data directory away, haop up clones it again"
-        raise NoPrimary(f"{' and '.join(first)} all have a primary's data, and none of them runs", hint=hint)
-    return Plan(
-        resume=tuple(name for name, state in states.items() if state.state is State.PAUSED),
-        primary=first[0] if first else None,
-        standbys=tuple(name for name in down if name not in fenced and name not in first[:1]),
-        rejoin=tuple(fenced),
-    )
 
 
 def up(cluster: Cluster, progress: Progress) -> status.Assessment:
@@ -83,15 +39,15 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
-    cluster.runtime.create(services, progress.step)
+    outdated = cluster.runtime.create(services, progress.step)
     nodes = [node.name for node in cluster.project.spec.nodes]
     states = {name: cluster.runtime.state(name) for name in nodes}
     plan = plan_up(states, frozenset(name for name in nodes if cluster.engine.was_primary(name)))
     with audited(cluster.project, "up") as outcome:
-        outcome.detail = _told(plan)
+        outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
         try:
-            return _Up(cluster, services, progress).run(plan)
+            return _with_outdated(_Up(cluster, services, progress).run(plan), outdated)
         except HaopError as error:
             said = "No space left" in error.message
             if not said and not _disk_was_full(cluster, begun):
@@ -101,17 +57,22 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
             raise type(error)(message, hint=hint) from error
 
 
+def _with_outdated(assessment: status.Assessment, outdated: Sequence[str]) -> status.Assessment:
+    if not outdated:
+        return assessment
+    found = Finding(
+        code="outdated", severity=Severity.INFO,
+        message=f"haop.toml has changed; as before, because they were running: {', '.join(outdated)}",
+        hint="to let them have it: haop down; haop up",
+    )  # fmt: skip
+    return replace(assessment, findings=(*assessment.findings, found))
+
+
 def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
     """Whether a node said so: a full disk shows in many ways, a lost connection among them."""
     names = [node.name for node in cluster.project.spec.nodes]
     lines = cluster.runtime.logs(names, follow=False, since=since)
     return any("No space left on device" in line.message for line in lines)
-
-
-def _told(plan: Plan) -> str:
-    parts = {"resumed": plan.resume, "started": (plan.primary,) if plan.primary else (), "and": plan.standbys,
-             "rejoined": plan.rejoin}  # fmt: skip
-    return " ".join(f"{word} {', '.join(names)}" for word, names in parts.items() if names) or "everything ran already"
 
 
 class _Up:
@@ -251,10 +212,26 @@ class _Up:
         drilling.drop_ledger(self.cluster.runtime.endpoint(primary), login, self.cluster.project.spec.database)
 
     def require_one_primary(self) -> None:
+        if not self._decided():
+            with self.progress.step("wait for the primary, which is starting"):
+                wait_until(
+                    self._decided, deadline=_START_SECONDS, pause=0.05, waiting_for="the primary to accept writes",
+                    hint="haop status, then haop logs",
+                )  # fmt: skip
         primaries = self.cluster.engine.observe().primaries
         if len(primaries) != 1:
             names = " and ".join(node.name for node in primaries) or "none"
             raise NoPrimary(f"expected one primary, found {names}", hint="haop status says what to do")
+
+    def _decided(self) -> bool:
+        """Whether there is a primary, or no node is on its way that may become one: the engine started it at boot."""
+        observed = self.cluster.engine.observe()
+        coming = (
+            node.name
+            for node in observed.nodes
+            if isinstance(node, Unreachable) and node.service.state is State.RUNNING and node.reason in _ON_ITS_WAY
+        )
+        return bool(observed.primaries) or not any(self.cluster.engine.was_primary(name) for name in coming)
 
     def _primary(self) -> str:
         primary = self.cluster.engine.observe().primary
@@ -263,10 +240,14 @@ class _Up:
         return primary.name
 
     def _accepts_writes(self, name: str) -> bool:
-        state = self.cluster.runtime.state(name).state
-        if state in _OVER:
+        observed = self.cluster.engine.observe()
+        node = observed.node(name)
+        if node.service.state in _OVER:
             raise HaopError(f"{name} ended: {self.cluster.engine.last_words(name)}", hint=f"haop logs --node {name}")
-        return any(node.name == name for node in self.cluster.engine.observe().primaries)
+        if isinstance(node, Unreachable) and node.reason.startswith("the server rejects the password"):
+            hint = "a cluster keeps the passwords that it was made with: restore .env from your backup"
+            raise HaopError(f"{name} runs, but {node.reason}", hint=hint)
+        return node in observed.primaries
 
 
 def _nothing(event: str, node: str) -> None:

@@ -60,8 +60,11 @@ class Runtime(Protocol):
     def provide(self, services: Mapping[str, Service]) -> None:
         """Lay out the secrets that services start with, where they would start with no haop around."""
 
-    def create(self, services: Mapping[str, Service], step: Step) -> None:
+    def create(self, services: Mapping[str, Service], step: Step) -> Sequence[str]:
         """Make what services need to be started: images, networks, volumes, containers. Starts nothing.
+
+        Returns:
+            Services that run with an older configuration.
 
         Raises:
             Refused: what is there already is not this cluster's.

@@ -8,15 +8,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from haop.errors import HaopError
 from haop.model.containers import WebSecrets, layout
-from haop.model.containers_health import OUT_OF_MEMORY
+from haop.model.containers_health import CUT_OFF, OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState, State
-from haop.model.spec import ClusterSpec, node_image
+from haop.model.spec import node_image
+from haop.project import ENV, Project
 from haop.runtimes import container_logs, secret_files
 from haop.runtimes.base import Step, check_marker
 
@@ -33,12 +34,11 @@ _CLUSTER = PurePosixPath("/var/lib/haop")
 class ComposeRuntime:
     """Runs nodes, and what stands beside them, as containers; capable of `Partitionable`."""
 
-    def __init__(self, spec: ClusterSpec, root: Path, state: Path, stack: Path) -> None:
-        self._spec = spec
-        self._root = root
-        self._secrets = state / "secrets"
-        self._stack = stack
-        self._data = PurePosixPath(layout(spec.postgres).data)
+    def __init__(self, project: Project, identity: str) -> None:
+        self._spec = project.spec
+        self._project = project
+        self._identity = identity
+        self._data = PurePosixPath(layout(project.spec.postgres).data)
         self._marker = self._data.with_name(f"{self._data.name}.fence")
 
     @property
@@ -62,13 +62,13 @@ class ComposeRuntime:
     def _containers(self) -> "Containers":
         from haop.docker.containers import Containers  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
 
-        return Containers(self._spec.name)
+        return Containers(self._spec.name, self._identity)
 
     @cached_property
     def _compose(self) -> "Compose":
         from haop.docker.compose import Compose  # noqa: PLC0415 - beside the other
 
-        return Compose(self._stack / "compose.yaml", self._root / ".env")
+        return Compose(self._project.stack / "compose.yaml", self._project.root / ENV)
 
     def places(self) -> Mapping[str, Endpoint]:
         """Names that exist on the replication network alone: a service's own name would resolve on every network."""
@@ -104,29 +104,34 @@ class ComposeRuntime:
         """Refuse an engine that cannot be used, another project's name, volumes or ports."""
         from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
 
-        container_checks.check(self._spec, self._containers, self._stack, settings)
+        container_checks.check(self._project, self._containers, settings)
 
     def provide(self, services: Mapping[str, Service]) -> None:
         """Files below `.haop/secrets`, which compose.yaml names."""
-        secret_files.write(self._secrets, services)
+        secret_files.write(self._project.state / "secrets", services)
 
-    def create(self, services: Mapping[str, Service], step: Step) -> None:
+    def create(self, services: Mapping[str, Service], step: Step) -> Sequence[str]:
         """Pull or build images, make networks, volumes and containers; what runs already is left alone."""
         from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
 
         self.provide(services)
-        if missing := [name for name in services if self._containers.inspect(name) is None]:
+        here = {name: found for name in services if (found := self._containers.inspect(name))}
+        hashes = self._compose.hashes() if here else {}
+        outdated = [name for name, found in here.items() if container_checks.hash_of(found) != hashes.get(name)]
+        running = [name for name in outdated if here[name]["State"]["Running"]]
+        if wanted := [name for name in services if name not in here or (name in outdated and name not in running)]:
             images = self._missing_images()
             told = f"pull {', '.join(images)}; " if images else ""
             with step(f"{told}make containers") as say:
-                self._up(*missing, say=say)
+                self._up(*wanted, say=say)
         container_checks.check_data(self._spec, self._containers, self._data, _CLUSTER)
+        return running
 
     def state(self, name: str) -> ServiceState:
         """From the engine; of a container that does not run also from its volume."""
         found = self._containers.inspect(name)
         if found is None:
-            there = self._containers.volume_owner(f"{self._spec.name}_{name}") is not None
+            there = self._containers.volume_exists(name)
             return ServiceState(State.STOPPED if there else State.ABSENT)
         state, image = found["State"], self._image(found)
         if state["Paused"]:
@@ -213,6 +218,9 @@ class ComposeRuntime:
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove containers and networks; with `volumes`, the volumes."""
+        for name in (*self._names(), "cluster"):
+            if self._containers.inspect(name) is None:
+                self._containers.volume_exists(name)
         tell = say if not volumes else lambda line: say(line) if "Volume" in line and "Removing" not in line else None
         self._compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []), say=tell)
 
@@ -220,7 +228,7 @@ class ComposeRuntime:
         from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
 
         try:
-            self._compose.run("up", "--no-start", "--no-deps", "--no-recreate", *names, say=say)
+            self._compose.run("up", "--no-start", "--no-deps", *names, say=say)
         except HaopError as error:
             raise container_checks.explained(error) from error
 
@@ -257,7 +265,7 @@ class ComposeRuntime:
         attached = found["NetworkSettings"]["Networks"]
         if self._is_node(name):
             cut = [network for network in self._links(name, clients=True) if network not in attached]
-            return f"cut off from the network {' and '.join(cut)}" if cut else None
+            return f"{CUT_OFF} {' and '.join(cut)}" if cut else None
         return "unhealthy" if found["State"].get("Health", {}).get("Status") == "unhealthy" else None
 
     def _missing_images(self) -> Sequence[str]:

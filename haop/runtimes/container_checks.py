@@ -1,17 +1,18 @@
 """What the Compose runtime makes sure of before it starts anything. Each check refuses with the reason and the mend."""
 
 import sys
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from haop.errors import HaopError, Refused
-from haop.model.spec import ClusterSpec, node_image
+from haop.model.containers import layout
+from haop.model.spec import POSTGRES_VERSIONS, ClusterSpec, node_image
+from haop.project import CONFIG, Project
 from haop.runtimes import processes
 
 if TYPE_CHECKING:
     from haop.docker.containers import Containers
-
-_FOLDER = "com.docker.compose.project.working_dir"
 
 
 def published(spec: ClusterSpec) -> dict[str, int]:
@@ -19,7 +20,7 @@ def published(spec: ClusterSpec) -> dict[str, int]:
     return {node.name: node.port for node in spec.nodes} | {name: addon.port for name, addon in spec.addons.items()}
 
 
-def check(spec: ClusterSpec, containers: "Containers", stack: Path, settings: str) -> None:
+def check(project: Project, containers: "Containers", settings: str) -> None:
     """Refuse an engine that cannot be used, what belongs to somebody else, ports in use, settings that are wrong.
 
     Raises:
@@ -27,21 +28,29 @@ def check(spec: ClusterSpec, containers: "Containers", stack: Path, settings: st
     """
     from haop.docker.compose import check_version  # noqa: PLC0415 - beside the engine, which is imported when asked
 
+    spec = project.spec
     _ = containers.client
     check_version()
-    ports = published(spec)
-    for name in ports:
-        _check_folder(spec, containers, name, stack)
-    for name in (*(node.name for node in spec.nodes), "cluster"):
-        if (owner := containers.volume_owner(f"{spec.name}_{name}")) not in {None, spec.name}:
+    for folder, key in (
+        (spec.compose.init_scripts, "compose.init_scripts"),
+        (spec.web and spec.web.build, "web.build"),
+    ):
+        if folder and not (project.root / folder).is_dir():
             raise Refused(
-                f"the volume {spec.name}_{name} belongs to {owner or 'somebody else'}, not to this cluster",
-                hint="give the cluster another name in haop.toml, or remove the volume",
+                f"{key} in {CONFIG}: there is no folder {project.root / folder}", hint="it is relative to haop.toml"
             )
-    for name, port in ports.items():
+    for name in (*published(spec), "cluster"):
+        if name != "web":
+            containers.volume_exists(name)
+    for name, port in published(spec).items():
         _check_port(containers, name, port)
     if spec.parameters:
         _check_settings(containers, node_image(spec), settings)
+
+
+def hash_of(container: Mapping[str, Any]) -> str:
+    """The hash of the configuration that a container was made with."""
+    return str(container["Config"]["Labels"].get("com.docker.compose.config-hash"))
 
 
 def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath, cluster: PurePosixPath) -> None:
@@ -57,7 +66,7 @@ def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath,
         if not found or found["State"]["Running"]:
             continue
         volume = f"{spec.name}_{node.name}"
-        version = (containers.read(node.name, data / "PG_VERSION") or b"").decode().strip()
+        version = _version(containers, node.name, spec.postgres)
         if version and version != str(spec.postgres):
             raise Refused(
                 f"the volume {volume} is of PostgreSQL {version}; haop.toml asks for {spec.postgres}",
@@ -78,8 +87,8 @@ def explained(error: HaopError) -> HaopError:
     told = text.partition(": ")[2] or text
     if any(word in text for word in ("manifest unknown", "pull access denied", "repository does not exist")):
         return Refused(f"image not found: {told}", hint="correct the image in haop.toml, or log in: docker login")
-    if "No such image" in text or "failed to resolve reference" in text or "Client.Timeout" in text:
-        return Refused(f"image cannot be pulled: {told}", hint="is the registry within reach? docker pull says more")
+    if any(word in text for word in ("No such image", "failed to resolve reference", "Client.Timeout", "dial tcp")):
+        return Refused(f"an image cannot be pulled: {told}", hint="is the registry within reach? docker pull says more")
     if "no space left on device" in text.lower():
         return HaopError(f"No space left on device: {told}", hint="docker system df shows what Docker keeps")
     if "incorrect label" in text:
@@ -90,14 +99,16 @@ def explained(error: HaopError) -> HaopError:
     return error
 
 
-def _check_folder(spec: ClusterSpec, containers: "Containers", name: str, stack: Path) -> None:
-    found = containers.inspect(name)
-    folder = found["Config"]["Labels"].get(_FOLDER) if found else None
-    if folder and Path(folder) != stack.resolve():
-        raise Refused(
-            f"a stack named {spec.name} exists already, from {folder}",
-            hint="give this cluster another name in haop.toml, or take the other down first",
-        )
+def _version(containers: "Containers", name: str, postgres: int) -> str:
+    """The major version of a volume's data, wherever the image of its version keeps them; nothing where it has none."""
+    mount = PurePosixPath(layout(postgres).mount)
+    places = [
+        PurePosixPath(layout(postgres).data),
+        mount / "pgdata",
+        *(mount / f"{n}/docker" for n in POSTGRES_VERSIONS),
+    ]
+    found = next((place for place in places if containers.size(name, place / "PG_VERSION") is not None), None)
+    return (containers.read(name, found / "PG_VERSION") or b"").decode().strip() if found else ""
 
 
 def _check_port(containers: "Containers", name: str, port: int) -> None:

@@ -90,9 +90,10 @@ class LocalRuntime:
         for service in services.values():
             self._prepare(service)
 
-    def create(self, services: Mapping[str, Service], step: Step) -> None:  # noqa: ARG002 - it is quick
+    def create(self, services: Mapping[str, Service], step: Step) -> Sequence[str]:  # noqa: ARG002 - it is quick
         """Nothing but the folders."""
         self.provide(services)
+        return ()
 
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""

@@ -14,7 +14,7 @@ from haop.model.service import ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.model.status import ClusterStatus, NodeStatus, Reachable, Role, Server, Unreachable
 from haop.model.table import SpecError
-from haop.operations.up import plan_up
+from haop.operations.planning import plan_up
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RUNNING, STOPPED, ABSENT = ServiceState(State.RUNNING), ServiceState(State.STOPPED), ServiceState(State.ABSENT)
