@@ -30,6 +30,7 @@ class Secrets:
     rewind_password: str = field(repr=False)
     monitor_password: str = field(repr=False)
     redis_password: str = field(repr=False, default="")
+    given: frozenset[str] = frozenset()  # every key of the file
     cluster_id: str = ""  # no secret, but kept beside them: what a copy of the project takes along
 
     @classmethod
@@ -39,7 +40,7 @@ class Secrets:
         Raises:
             BadConfiguration: a key is missing or empty.
         """
-        keys = [f.name.upper() for f in fields(cls) if f.name not in unused]
+        keys = [f.name.upper() for f in fields(cls) if f.name not in {"given", *unused}]
         for key in keys:
             if not values.get(key):
                 hint = f"add {key}=... to {source}{nearest(key, [k for k in values if k not in keys])}"
@@ -49,7 +50,7 @@ class Secrets:
                     f"{source}: {key} has a line break, a backslash or a colon",
                     hint="PostgreSQL's password files cannot hold these; choose a value without them",
                 )
-        return cls(**{key.lower(): str(values[key]) for key in keys})
+        return cls(**{key.lower(): str(values[key]) for key in keys}, given=frozenset(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +103,6 @@ class Project:
             values = dotenv.dotenv_values(path, interpolate=False)
         except (OSError, UnicodeDecodeError) as error:
             raise BadConfiguration(f"{path}: cannot be read ({error})") from error
-        if self.spec.web and (missing := sorted(self.spec.web.wanted - values.keys())):
-            raise BadConfiguration(
-                f"{path}: {missing[0]} is missing; [web.environment] in {CONFIG} names it",
-                hint=f"add {missing[0]}=... to {path}",
-            )
         unused = {"redis_password"} if not self.spec.redis else set()
         unused |= {"cluster_id"} if self.spec.runtime != "compose" else set()
         return Secrets.from_environment(values, path, unused)

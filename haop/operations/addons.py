@@ -8,7 +8,7 @@ from haop.errors import BadConfiguration
 from haop.model.containers import RedisSpec, WebSecrets, WebSpec
 from haop.model.service import Service
 from haop.model.spec import ClusterSpec
-from haop.project import ENV, Secrets
+from haop.project import CONFIG, ENV, Secrets
 
 _RUN = "/run/secrets"
 
@@ -41,6 +41,11 @@ def _redis(redis: RedisSpec, secrets: Secrets) -> Service:
 
 def _web(spec: ClusterSpec, web: WebSpec, secrets: Secrets, authority: str) -> Service:
     """An application learns where its databases are from files that variables name, or from variables alone."""
+    if missing := sorted(web.wanted - secrets.given):
+        raise BadConfiguration(
+            f"{ENV}: {missing[0]} is missing; [web.environment] in {CONFIG} names it",
+            hint=f"add {missing[0]}=... to {ENV}",
+        )
     passwords = {"DATABASE_PASSWORD": secrets.database_password, "REDIS_PASSWORD": secrets.redis_password}
     files = {PurePosixPath("ca.crt"): authority}
     environment = {"PORT": str(web.listens_on)}

@@ -230,7 +230,7 @@ class ComposeRuntime:
         try:
             self._compose.run("up", "--no-start", "--no-deps", *names, say=say)
         except HaopError as error:
-            raise container_checks.explained(error) from error
+            raise container_checks.explained(error, self._missing_images()) from error
 
     def _ensure(self, name: str) -> None:
         if self._containers.inspect(name) is None:

@@ -1,7 +1,7 @@
 """What the Compose runtime makes sure of before it starts anything. Each check refuses with the reason and the mend."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
             raise Refused(
                 f"{key} in {CONFIG}: there is no folder {project.root / folder}", hint="it is relative to haop.toml"
             )
+    for name in published(spec):
+        containers.inspect(name)
     for name in (*published(spec), "cluster"):
         if name != "web":
             containers.volume_exists(name)
@@ -81,14 +83,15 @@ def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath,
             )
 
 
-def explained(error: HaopError) -> HaopError:
-    """An error of `docker compose` that an operator can act on, as that."""
+def explained(error: HaopError, images: Sequence[str]) -> HaopError:
+    """An error of `docker compose` that an operator can act on, as that; `images` are those that were not here."""
     text = error.message
-    told = text.partition(": ")[2] or text
+    told, wanted = text.partition(": ")[2] or text, " or ".join(images)
     if any(word in text for word in ("manifest unknown", "pull access denied", "repository does not exist")):
-        return Refused(f"image not found: {told}", hint="correct the image in haop.toml, or log in: docker login")
+        return Refused(f"no image {wanted}: {told}", hint="correct the image in haop.toml, or log in: docker login")
     if any(word in text for word in ("No such image", "failed to resolve reference", "Client.Timeout", "dial tcp")):
-        return Refused(f"an image cannot be pulled: {told}", hint="is the registry within reach? docker pull says more")
+        hint = f"is the registry within reach? docker pull {images[0] if images else ''} says more"
+        return Refused(f"the image {wanted} cannot be pulled: {told}", hint=hint)
     if "no space left on device" in text.lower():
         return HaopError(f"No space left on device: {told}", hint="docker system df shows what Docker keeps")
     if "incorrect label" in text:

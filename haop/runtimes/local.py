@@ -22,7 +22,7 @@ from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
-from haop.runtimes import account, preflight, processes
+from haop.runtimes import account, log_files, preflight, processes
 from haop.runtimes.base import Step, check_marker
 
 _HOST = "127.0.0.1"
@@ -186,7 +186,9 @@ class LocalRuntime:
         """Merged by time; when following, what is new is looked for five times a second."""
         offsets = dict.fromkeys(names, 0)
         while True:
-            batch = [line for name in names for line in log.parse(self._new_lines(name, offsets), name)]
+            batch = [
+                line for name in names for line in log.parse(log_files.new_lines(self._log(name), offsets, name), name)
+            ]
             for line in sorted(batch):
                 if since is None or line.at >= since:
                     yield line
@@ -231,7 +233,7 @@ class LocalRuntime:
         if (log_file := self._log(service.name)).exists() and log_file.stat().st_size > _LOG_LIMIT:
             log_file.replace(log_file.with_suffix(".1"))
         log_file.touch(mode=0o600)
-        _end_last_line(log_file)
+        log_files.end_last_line(log_file)
         self._own(log_file)
         return home
 
@@ -268,17 +270,6 @@ class LocalRuntime:
         if self.run_as.switches:
             os.chown(path, self.run_as.uid, self.run_as.gid, follow_symlinks=False)
 
-    def _new_lines(self, name: str, offsets: dict[str, int]) -> Iterator[str]:
-        path = self._log(name)
-        if not path.exists():
-            return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            if path.stat().st_size < offsets[name]:
-                offsets[name] = 0  # it was rotated
-            file.seek(offsets[name])
-            yield from iter(file.readline, "")
-            offsets[name] = file.tell()
-
     def _process(self, name: str) -> psutil.Process | None:
         return processes.find(self._record(name), self._data(name))
 
@@ -293,10 +284,3 @@ class LocalRuntime:
 
     def _record(self, name: str) -> Path:
         return self._home / name / "process.json"
-
-
-def _end_last_line(path: Path) -> None:
-    """What SIGKILL cut short must not swallow the next entry: the kernel ends a write at a page's end then."""
-    with path.open("rb+") as file:
-        if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
-            file.write(b"\n")

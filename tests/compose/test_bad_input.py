@@ -169,7 +169,7 @@ def test_an_image_that_is_not_there(haop: Haop, shop: Cluster, where: str) -> No
     assert done.code == 2, done.err
     assert done.err.count("error: ") == 1
     assert "nonexistent-haop-image" in done.err.partition("error: ")[2]
-    assert re.search("image (not found|cannot be pulled)", done.err)
+    assert re.search("the image nonexistent-haop-image:1 cannot be pulled|no image nonexistent-haop-image:1", done.err)
     assert nothing_was_made(shop)
 
 
@@ -205,7 +205,7 @@ def test_a_volume_that_somebody_else_made(refused: Refusals, shop: Cluster, volu
     name = f"{shop.project.spec.name}_{volume}"
     stacks.docker("volume", "create", name)
     try:
-        refused("-C", "shop", "up", says=(f"the volume {name} belongs to somebody else, not to this cluster",))
+        refused("-C", "shop", "up", says=(f"the volume {name} is not this cluster's",))
     finally:
         stacks.docker("volume", "rm", name)
     assert nothing_was_made(shop)

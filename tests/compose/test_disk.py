@@ -20,7 +20,8 @@ def test_a_clone_that_finds_no_room_is_removed_and_the_next_up_completes(folder:
     small = f"{name}_db2"
     # A volume of 20 MB: a whole cluster needs more.
     options = ("type=tmpfs", "device=tmpfs", "o=size=20m")
-    labels = (f"com.docker.compose.project={name}", "com.docker.compose.volume=db2")
+    labels = (f"com.docker.compose.project={name}", "com.docker.compose.volume=db2",
+              f"io.haop.id={cluster.secrets.cluster_id}")  # fmt: skip
     docker(
         "volume",
         "create",

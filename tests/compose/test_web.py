@@ -170,13 +170,14 @@ def test_own_variables_take_values_from_env(folder: Path) -> None:
 
 def test_a_variable_that_env_lacks_is_refused(folder: Path, haop: Haop) -> None:
     """Compose would go on with an empty one."""
-    made = with_web("[web.environment]", 'TOKEN = "${NOWHERE}"')(
-        support.make_project(folder / "shop", runtime="compose")
-    )
-    with stacks.ended(made):
-        done = haop("-C", "shop", "up")
+    made = support.make_project(folder / "shop", runtime="compose")
+    with (made.project.root / "haop.toml").open("a") as file:
+        file.write('\n[web]\nimage = "haop-test-web"\n[web.environment]\nTOKEN = "${NOWHERE}"\n')
+    for command in (("up",), ("render",)):
+        done = haop("-C", "shop", *command)
         assert done.code == 2, done
-        assert "NOWHERE" in done.err.partition("error: ")[2]
+        assert ".env: NOWHERE is missing; [web.environment] in haop.toml names it" in done.err
+    assert haop("-C", "shop", "status").code == 4, "what does not start the application goes on"
 
 
 def test_an_application_is_built_from_its_folder(folder: Path) -> None:
