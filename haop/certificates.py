@@ -56,7 +56,9 @@ def issue(folder: Path, node: str) -> tuple[str, str]:
     certificate = builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     key_path.touch(mode=0o600)
     key_path.write_bytes(_private(key))
-    certificate_path.write_bytes(certificate)
+    making = certificate_path.with_suffix(".new")
+    making.write_bytes(certificate)
+    making.replace(certificate_path)  # whole or not at all: with it, the pair is taken as it is
     return certificate.decode(), _private(key).decode()
 
 

@@ -151,7 +151,7 @@ def by_hand(cluster: Cluster, node: str, script: str) -> str:
 def set_aside(cluster: Cluster, node: str) -> None:
     """Take a stopped node's data directory away, and its fence marker."""
     by_hand(cluster, node, 'rm -rf "$PGDATA" "$PGDATA.fence"')
-    assert cluster.runtime.read_data(node, PurePosixPath("PG_VERSION")) is None
+    assert not cluster.runtime.holds(node, PurePosixPath("PG_VERSION"))
 
 
 def local(cluster: Cluster) -> LocalRuntime:

@@ -79,13 +79,28 @@ class Containers:
             self.client.stop(self.id(service), timeout=seconds)
 
     def kill(self, service: str) -> None:
-        """SIGKILL to all of it; no harm where it does not run."""
+        """SIGKILL to all of it; no harm where it does not run. The engine's own attempts to start it again end, too."""
         with translated(f"kill {service}"):
             try:
                 self.client.kill(self.id(service))
             except APIError as error:
                 if error.status_code != HTTPStatus.CONFLICT:  # "is not running"
                     raise
+            if (found := self.inspect(service)) and found["State"]["Restarting"]:
+                self.client.stop(found["Id"], timeout=0)
+
+    def kill_users(self, service: str) -> None:
+        """SIGKILL to every container that has the service's volume, whatever it is.
+
+        Raises:
+            HaopError: one of them goes on.
+        """
+        volume = {"volume": f"{self._project}_{service}"}
+        with translated(f"kill what uses the volume of {service}"):
+            for container in self.client.containers(filters=volume):
+                self.client.kill(container["Id"])
+            if still := [c["Names"][0].lstrip("/") for c in self.client.containers(filters=volume)]:
+                raise HaopError(f"{', '.join(still)} still uses the volume of {service}", hint="promote nothing")
 
     def pause(self, service: str) -> None:
         """Freeze all its processes."""
@@ -108,6 +123,7 @@ class Containers:
             try:
                 chunks, _ = self.client.get_archive(self.id(service), str(path))
             except NotFound:
+                self._require(service)
                 return None
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
                 member = archive.next()
@@ -120,6 +136,7 @@ class Containers:
             url = f"{self.client.base_url}/v{self.client.api_version}/containers/{self.id(service)}/archive"
             answer = self.client.head(url, params={"path": str(path)}, timeout=self.client.timeout)
             if answer.status_code == HTTPStatus.NOT_FOUND:
+                self._require(service)
                 return None
             answer.raise_for_status()
             return int(json.loads(b64decode(answer.headers["X-Docker-Container-Path-Stat"]))["size"])
@@ -207,6 +224,11 @@ class Containers:
             digests = self.client.inspect_image(image)["RepoDigests"]  # type: ignore[no-untyped-call]
         return str(digests[0]).partition("@")[2] if digests else image
 
+    def have_networks(self, *names: str) -> bool:
+        """Whether all of these networks exist."""
+        with translated("list networks"):
+            return set(names) <= {network["Name"] for network in self.client.networks(names=list(names))}
+
     def volume_exists(self, name: str) -> bool:
         """Whether the stack has that volume.
 
@@ -226,18 +248,41 @@ class Containers:
             )
         return True
 
+    def _require(self, service: str) -> None:
+        """Tell a file that is not there from a container that is not there."""
+        if self.inspect(service) is None:
+            raise HaopError(f"the container of {service} has just gone", hint="somebody else works on this stack")
+
     def _find(self, service: str) -> str | None:
-        labels = {"label": [f"{PROJECT}={self._project}", f"{SERVICE}={service}"]}
-        listed = self.client.containers(all=True, filters=labels)
-        if not listed:
-            return None
-        if listed[0]["Labels"].get(IDENTITY) != self._identity:
-            raise Refused(
-                f"a stack named {self._project} exists already, from {listed[0]['Labels'].get(_FOLDER, 'elsewhere')}",
-                hint="give this cluster another name in haop.toml, or take the other one down where it belongs",
-            )
-        self._ids[service] = listed[0]["Id"]
-        return self._ids[service]
+        # Not what somebody runs beside it: `docker compose run db1 ...`.
+        labels = [f"{PROJECT}={self._project}", f"{SERVICE}={service}", "com.docker.compose.oneoff=False"]
+        listed = self.client.containers(all=True, filters={"label": labels})
+        self._check(listed)
+        if len(listed) > 1:
+            names = " and ".join(container["Names"][0].lstrip("/") for container in listed)
+            raise Refused(f"{service} has more than one container: {names}", hint="remove the one that does not run")
+        if listed:
+            self._ids[service] = listed[0]["Id"]
+        return self._ids.get(service)
+
+    def check_all(self) -> None:
+        """Refuse to share the project's name with containers that are not this cluster's.
+
+        Raises:
+            Refused: there are such.
+        """
+        with translated("list containers"):
+            listed = self.client.containers(all=True, filters={"label": f"{PROJECT}={self._project}"})
+        self._check(listed)
+
+    def _check(self, listed: list[dict[str, Any]]) -> None:
+        for container in listed:
+            if container["Labels"].get(IDENTITY) != self._identity:
+                folder = container["Labels"].get(_FOLDER, "elsewhere")
+                raise Refused(
+                    f"a stack named {self._project} exists already, from {folder}",
+                    hint="give this cluster another name in haop.toml, or take the other one down where it belongs",
+                )
 
 
 def _packed(path: PurePosixPath, text: str) -> bytes:

@@ -60,7 +60,10 @@ def translated(what: str) -> Iterator[None]:
 def _parameters() -> dict[str, Any]:
     if os.environ.get("DOCKER_HOST"):
         return dict(kwargs_from_env())
-    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+    try:
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+    except Exception as error:  # docker-py raises it bare where a file of a context is broken
+        raise Refused(f"Docker's contexts cannot be read: {_told(error)}", hint="docker context ls") from error
     if context is None:
         raise Refused(f"there is no Docker context '{os.environ.get('DOCKER_CONTEXT')}'", hint="docker context ls")
     return {"base_url": context.Host, "tls": context.TLSConfig}

@@ -27,8 +27,7 @@ def _node(name: str, runtime: Runtime, login: Login) -> NodeStatus:
     try:
         server = observe.server(endpoint, login)
     except ConnectionFailed as error:
-        reason = f"{error.message} ({service.remark})" if service.remark else error.message
-        return Unreachable(name=name, endpoint=endpoint, service=service, reason=reason)
+        return Unreachable(name=name, endpoint=endpoint, service=service, reason=error.message)
     return Reachable(name=name, endpoint=endpoint, service=service, server=server)
 
 

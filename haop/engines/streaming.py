@@ -19,7 +19,7 @@ from haop.project import Secrets
 from haop.runtimes.base import Runtime
 from haop.waiting import wait_until
 
-_STANDBY_SIGNAL = PurePosixPath("standby.signal")
+_STANDBY_SIGNAL, _VERSION = PurePosixPath("standby.signal"), PurePosixPath("PG_VERSION")
 _PROMOTION_SECONDS = 60.0
 REJOIN_SECONDS = 300.0
 
@@ -66,9 +66,13 @@ class StreamingEngine:
         """Whether a node, running or not, has data that it would start as a primary with."""
         return self._runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
 
+    def is_empty(self, name: str) -> bool:
+        """Whether a node, running or not, has no data yet."""
+        return self._runtime.state(name).state is State.ABSENT or not self._runtime.holds(name, _VERSION)
+
     def _is_primarys(self, name: str) -> bool:
-        """Whether the data of a node, which has some, is a primary's."""
-        return self._runtime.read_data(name, _STANDBY_SIGNAL) is None
+        """Whether the data of a node are a primary's; one that still initialises or clones has none."""
+        return not self._runtime.holds(name, _STANDBY_SIGNAL) and self._runtime.holds(name, _VERSION)
 
     def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
         """The most advanced standby; before it, every node that could come back as a primary is fenced."""
@@ -119,18 +123,22 @@ class StreamingEngine:
         primary = self._primary_for(status, node)
         if status.streams(node):
             return
-        state, rewind = status.node(node).service.state, self._needs_rewind(status, node)
-        if rewind and state is not State.STOPPED:
-            self._take_down(status, node)
-        elif state is State.PAUSED:
-            self._runtime.stop(node)
-        if rewind or state in {State.STOPPED, State.PAUSED}:
-            self._runtime.readmit(node)
-        self._runtime.start(self.services()[node])
-        note("started", node)
+        if isinstance(status.node(node), Reachable) or not self._runtime.rejoining(node):
+            self._restart_as_standby(status, node)
+            note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
         self._drop_slots_of_standby(node)
         note(f"streams from {primary}", node)
+
+    def _restart_as_standby(self, status: ClusterStatus, node: str) -> None:
+        service, rewind = status.node(node).service, self._needs_rewind(status, node)
+        if rewind and service.state is not State.STOPPED:
+            self._take_down(status, node)
+        elif service.state is State.PAUSED:
+            self._runtime.stop(node)
+        if rewind or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
+            self._runtime.readmit(node)
+        self._runtime.start(self.services()[node])
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
         """Wait until these nodes stream, then set whose confirmation the primary waits for."""

@@ -32,7 +32,7 @@ class ComposeSpec:
             memory=_size(table, "memory", None),
             cpus=table.number("cpus"),
             shm_size=_size(table, "shm_size", None) or "256m",
-            init_scripts=table.text("init_scripts", None),
+            init_scripts=_folder(table, "init_scripts"),
         )
         table.close()
         return spec
@@ -106,7 +106,7 @@ class WebSpec:
         port = table.whole("port", at_least=1, at_most=65535, default=8000)
         spec = cls(
             image=_image(table, "image", None),
-            build=table.text("build", None),
+            build=_folder(table, "build"),
             port=port,
             listens_on=table.whole("listens_on", at_least=1, at_most=65535, default=port),
             command=table.texts("command"),
@@ -123,6 +123,13 @@ def _image(table: Table, name: str, default: str | None) -> str | None:
     value = table.text(name, default)
     if value is not None and not _IMAGE.fullmatch(value):
         raise SpecError(table.key(name), f"expected the name of an image such as postgres:17, not {value!r}")
+    return value
+
+
+def _folder(table: Table, name: str) -> str | None:
+    value = table.text(name, None)
+    if value is not None and value.startswith(("/", "~")):
+        raise SpecError(table.key(name), f"expected a folder relative to that of haop.toml, not {value!r}")
     return value
 
 

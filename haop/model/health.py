@@ -144,8 +144,13 @@ def _unreachable(node: Unreachable) -> Finding:
             hint = "haop up"
     return Finding(
         code="fenced" if node.service.fenced else "unreachable", severity=Severity.ERROR, node=node.name,
-        message=f"{node.name} does not answer: {node.reason}", hint=hint,
+        message=f"{node.name} does not answer: {node.reason}{_remark(node)}", hint=hint,
     )  # fmt: skip
+
+
+def _remark(node: Unreachable) -> str:
+    """What the runtime knows beyond what a connection told."""
+    return f" ({node.service.remark})" if node.service.remark and node.service.remark not in node.reason else ""
 
 
 def _standby(status: ClusterStatus, node: Reachable, spec: NodeSpec) -> Iterator[Finding]:

@@ -29,12 +29,13 @@ class Plan:
         return told or "everything ran already"
 
 
-def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Plan:
+def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str], empty: frozenset[str]) -> Plan:
     """Decide from what the runtime knows. Pure.
 
     Args:
         states: of every node, in the order of `haop.toml`.
         primaries: nodes whose data is a primary's.
+        empty: nodes that have no data; one of them may run, and be about to initialise or to clone.
 
     Raises:
         NoPrimary: there is data, but not one unfenced primary's: none, or several of which none runs.
@@ -42,7 +43,7 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str]) -> Pl
     down = [name for name, state in states.items() if state.state in {State.STOPPED, State.ABSENT}]
     fenced = [name for name in down if states[name].fenced]
     able = [name for name in primaries if not states[name].fenced]
-    if all(state.state is State.ABSENT for state in states.values()):
+    if empty == states.keys():
         able = [next(iter(states))]
     elif not able:
         hint = "haop failover promotes the most advanced standby; start it first if it is stopped"

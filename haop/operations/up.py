@@ -42,7 +42,8 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     outdated = cluster.runtime.create(services, progress.step)
     nodes = [node.name for node in cluster.project.spec.nodes]
     states = {name: cluster.runtime.state(name) for name in nodes}
-    plan = plan_up(states, frozenset(name for name in nodes if cluster.engine.was_primary(name)))
+    primaries = frozenset(name for name in nodes if cluster.engine.was_primary(name))
+    plan = plan_up(states, primaries, frozenset(name for name in nodes if cluster.engine.is_empty(name)))
     with audited(cluster.project, "up") as outcome:
         outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
@@ -83,7 +84,6 @@ class _Up:
         self.nodes = frozenset(node.name for node in cluster.project.spec.nodes)
 
     def run(self, plan: Plan) -> status.Assessment:
-        """Node by node, then what stands beside them: an application finds a database that answers."""
         self.mend_networks()
         for name in plan.resume:
             with self.progress.step(f"let {name} go on"):
@@ -98,7 +98,6 @@ class _Up:
             with self.progress.step(f"rejoin {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
         self.verify()
-        self.start_addons()
         return status.observe(self.cluster)
 
     def mend_networks(self) -> None:
@@ -117,11 +116,13 @@ class _Up:
             )  # fmt: skip
 
     def start_standbys(self, names: tuple[str, ...]) -> None:
-        """Start or clone them all at once; meanwhile the primary gets its database."""
+        """Start or clone them all at once, and what stands beside them; meanwhile the primary gets its database."""
         empty = tuple(name for name in names if self.cluster.runtime.state(name).state is State.ABSENT)
+        addons = self.idle_addons()
         told = f"{'clone' if empty else 'start'} {', '.join(names)}; " if names else ""
+        told += f"start {', '.join(addons)}; " if addons else ""
         with self.progress.step(f"{told}database"):
-            self.start(names)
+            self.start((*names, *addons))
             with self.ended_together(empty):
                 self.make_database()
                 self.await_clones(empty)
@@ -139,17 +140,19 @@ class _Up:
 
     def start(self, names: Collection[str]) -> None:
         """All at once."""
-        with ThreadPoolExecutor(thread_name_prefix="start") as pool:
-            list(pool.map(lambda name: self.cluster.runtime.start(self.services[name]), names))
 
-    def start_addons(self) -> None:
-        """What stands beside the nodes, and does not run yet."""
+        def start(name: str) -> None:
+            self.cluster.runtime.resume(name)
+            self.cluster.runtime.start(self.services[name])
+
+        with ThreadPoolExecutor(thread_name_prefix="start") as pool:
+            list(pool.map(start, names))
+
+    def idle_addons(self) -> tuple[str, ...]:
+        """What stands beside the nodes, and does not run."""
         runtime = self.cluster.runtime
-        if down := [n for n in self.services if n not in self.nodes and runtime.state(n).state is not State.RUNNING]:
-            with self.progress.step(f"start {', '.join(down)}"):
-                for name in down:
-                    runtime.resume(name)
-                self.start(down)
+        addons = (name for name in self.services if name not in self.nodes)
+        return tuple(name for name in addons if runtime.state(name).state is not State.RUNNING)
 
     def await_clones(self, names: tuple[str, ...]) -> None:
         """Wait until each answers, or has ended. A clone takes as long as the database is large: no deadline."""
@@ -226,12 +229,15 @@ class _Up:
     def _decided(self) -> bool:
         """Whether there is a primary, or no node is on its way that may become one: the engine started it at boot."""
         observed = self.cluster.engine.observe()
-        coming = (
+        coming = [
             node.name
             for node in observed.nodes
             if isinstance(node, Unreachable) and node.service.state is State.RUNNING and node.reason in _ON_ITS_WAY
-        )
-        return bool(observed.primaries) or not any(self.cluster.engine.was_primary(name) for name in coming)
+        ]
+        if observed.primaries or not coming:
+            return True
+        engine = self.cluster.engine
+        return not any(engine.was_primary(name) for name in coming) and not all(map(engine.is_empty, self.nodes))
 
     def _primary(self) -> str:
         primary = self.cluster.engine.observe().primary

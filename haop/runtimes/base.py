@@ -14,13 +14,16 @@ from haop.model.service import Ending, LogLine, Service, ServiceState
 Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
 
+REWINDING = "rewinding"
+
+
 def check_marker(name: str, word: str) -> None:
     """Refuse to replace a fence marker that says more than "fenced".
 
     Raises:
         HaopError: a rewind was interrupted, and left data that must not start.
     """
-    if word.strip() == "rewinding":
+    if word == REWINDING:
         raise HaopError(
             f"{name} cannot rejoin: an interrupted pg_rewind left its data unusable",
             hint="move its data directory and the marker beside it away; haop up clones it again",
@@ -80,7 +83,7 @@ class Runtime(Protocol):
         """Stop it cleanly and wait for its end."""
 
     def fence(self, name: str) -> None:
-        """Dead, marked, will not restart; verified, or an error."""
+        """Dead, marked, will not restart; verified, or an error. A rewind that this interrupts stays marked as such."""
 
     def readmit(self, name: str) -> None:
         """Let a service start again, but only as the follower of another: replaces the fence.
@@ -89,8 +92,11 @@ class Runtime(Protocol):
             HaopError: a rewind of its data was interrupted: they must not start at all.
         """
 
-    def read_data(self, name: str, path: PurePosixPath) -> bytes | None:
-        """A file below its data, of a stopped service too; None where there is no such file."""
+    def holds(self, name: str, path: PurePosixPath) -> bool:
+        """Whether its data have that file, of a stopped service too."""
+
+    def rejoining(self, name: str) -> bool:
+        """Whether it runs to become a standby again: its marker says so, and nothing may end it now."""
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Log entries in the order of their times."""

@@ -4,7 +4,6 @@
 start is in `stack/` and `.haop/secrets/`, so that it also starts with no haop around.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +18,8 @@ from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import node_image
 from haop.project import ENV, Project
 from haop.runtimes import container_logs, secret_files
-from haop.runtimes.base import Step, check_marker
+from haop.runtimes.base import REWINDING, Step
+from haop.runtimes.container_fence import ContainerFence
 
 if TYPE_CHECKING:
     from haop.docker.compose import Compose
@@ -39,7 +39,6 @@ class ComposeRuntime:
         self._project = project
         self._identity = identity
         self._data = PurePosixPath(layout(project.spec.postgres).data)
-        self._marker = self._data.with_name(f"{self._data.name}.fence")
 
     @property
     def tls(self) -> bool:
@@ -63,6 +62,10 @@ class ComposeRuntime:
         from haop.docker.containers import Containers  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
 
         return Containers(self._spec.name, self._identity)
+
+    @cached_property
+    def _fence(self) -> ContainerFence:
+        return ContainerFence(self._containers, self._data, [node.name for node in self._spec.nodes])
 
     @cached_property
     def _compose(self) -> "Compose":
@@ -119,7 +122,9 @@ class ComposeRuntime:
         hashes = self._compose.hashes() if here else {}
         outdated = [name for name, found in here.items() if container_checks.hash_of(found) != hashes.get(name)]
         running = [name for name in outdated if here[name]["State"]["Running"]]
-        if wanted := [name for name in services if name not in here or (name in outdated and name not in running)]:
+        networks = self._containers.have_networks(self._spec.name, f"{self._spec.name}-replication")
+        stale = outdated if networks else here
+        if wanted := [n for n in services if n not in here or (n in stale and not here[n]["State"]["Running"])]:
             images = self._missing_images()
             told = f"pull {', '.join(images)}; " if images else ""
             with step(f"{told}make containers") as say:
@@ -141,13 +146,15 @@ class ComposeRuntime:
         if not self._is_node(name):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
-        fenced = self._containers.size(name, self._marker) is not None
+        fenced = self._fence.stands(name)
         return ServiceState(State.STOPPED if data else State.ABSENT, fenced, container_logs.told(state), image)
 
     def start(self, service: Service) -> None:
-        """Start its container, made anew where it is missing."""
+        """Start its container, made anew where it is missing; the engine may start it again by itself from now on."""
         self.provide({service.name: service})
         self._ensure(service.name)
+        if not self._is_node(service.name) or self._fence.word(service.name) != "fenced":
+            self._containers.set_restart(service.name, "unless-stopped")
         self._containers.start(service.name)
 
     def stop(self, name: str) -> None:
@@ -187,24 +194,21 @@ class ComposeRuntime:
     def fence(self, name: str) -> None:
         """Not restarted, killed, marked beside its data, the mark on the disk: in this order, each verified."""
         self._ensure(name)
-        self._containers.set_restart(name, "no")
-        self._containers.kill(name)
-        found = self._containers.inspect(name)
-        if not found or found["State"]["Running"]:
-            raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the engine")
-        self._mark(name, "fenced")
+        self._fence.raise_around(name)
 
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""
         self._ensure(name)
-        check_marker(name, (self._containers.read(name, self._marker) or b"").decode())
-        self._mark(name, "rejoin")
-        self._containers.set_restart(name, "unless-stopped")
+        self._fence.open_for_rejoin(name)
 
-    def read_data(self, name: str, path: PurePosixPath) -> bytes | None:
+    def rejoining(self, name: str) -> bool:
+        """From its marker."""
+        return self.state(name).state is State.RUNNING and self._fence.word(name) in {"rejoin", REWINDING}
+
+    def holds(self, name: str, path: PurePosixPath) -> bool:
         """Through the engine, running or not."""
         self._ensure(name)
-        return self._containers.read(name, self._data / path)
+        return self._containers.size(name, self._data / path) is not None
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """The containers' own logs, as long as the containers exist."""
@@ -213,16 +217,16 @@ class ComposeRuntime:
 
     def endings(self) -> Sequence[Ending]:
         """What a container tells of its last end; the engine's own events are gone within minutes."""
-        found = [(name, self._containers.inspect(name)) for name in self._names()]
+        found = [(name, self._containers.inspect(name)) for name in self._names() if not self.state(name).fenced]
         return [ending for name, container in found if container and (ending := container_logs.ending(name, container))]
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove containers and networks; with `volumes`, the volumes."""
-        for name in (*self._names(), "cluster"):
-            if self._containers.inspect(name) is None:
-                self._containers.volume_exists(name)
+        self._containers.check_all()
+        for name in (*(node.name for node in self._spec.nodes), "cluster", "redis"):
+            self._containers.volume_exists(name)
         tell = say if not volumes else lambda line: say(line) if "Volume" in line and "Removing" not in line else None
-        self._compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []), say=tell)
+        self._compose.run("down", *(["--volumes"] if volumes else []), say=tell)
 
     def _up(self, *names: str, say: Callable[[str], None]) -> None:
         from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
@@ -235,17 +239,6 @@ class ComposeRuntime:
     def _ensure(self, name: str) -> None:
         if self._containers.inspect(name) is None:
             self._up(name, say=_unheard)
-
-    def _mark(self, name: str, word: str) -> None:
-        """Beside the data directory, verified, and flushed by a container that runs: all volumes are one kernel's."""
-        self._containers.write(name, self._marker, f"{word}\n")
-        if self._containers.size(name, self._marker) != len(word) + 1:
-            raise HaopError(f"cannot mark {name}: the marker is not there", hint="promote nothing; look at the volume")
-        peers = [node.name for node in self._spec.nodes if node.name != name]
-        if alive := next((peer for peer in peers if self.state(peer).state is State.RUNNING), None):
-            self._containers.execute(alive, "sh", "-c", 'sync -f "$PGDATA" 2>/dev/null || sync')
-        else:
-            os.sync()
 
     def _links(self, name: str, *, clients: bool) -> dict[str, str]:
         """Networks, and the name that the node has there."""

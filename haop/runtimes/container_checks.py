@@ -39,11 +39,9 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
             raise Refused(
                 f"{key} in {CONFIG}: there is no folder {project.root / folder}", hint="it is relative to haop.toml"
             )
-    for name in published(spec):
-        containers.inspect(name)
-    for name in (*published(spec), "cluster"):
-        if name != "web":
-            containers.volume_exists(name)
+    containers.check_all()
+    for name in (*(node.name for node in spec.nodes), "cluster", "redis"):
+        containers.volume_exists(name)
     for name, port in published(spec).items():
         _check_port(containers, name, port)
     if spec.parameters:
@@ -86,6 +84,8 @@ def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath,
 def explained(error: HaopError, images: Sequence[str]) -> HaopError:
     """An error of `docker compose` that an operator can act on, as that; `images` are those that were not here."""
     text = error.message
+    if not images:
+        return error if "no space left" not in text.lower() else HaopError(f"No space left on device: {text}")
     told, wanted = text.partition(": ")[2] or text, " or ".join(images)
     if any(word in text for word in ("manifest unknown", "pull access denied", "repository does not exist")):
         return Refused(f"no image {wanted}: {told}", hint="correct the image in haop.toml, or log in: docker login")
@@ -118,6 +118,12 @@ def _check_port(containers: "Containers", name: str, port: int) -> None:
     """Refuse a port that another container publishes or a process listens on."""
     found = containers.inspect(name)
     if found and found["State"]["Running"]:
+        bound = [b["HostPort"] for ports in (found["HostConfig"]["PortBindings"] or {}).values() for b in ports or []]
+        if str(port) not in bound:
+            raise Refused(
+                f"{name} runs on port {', '.join(bound)}; haop.toml says {port}",
+                hint=f"set it back to {', '.join(bound)}, run haop down, and change it then",
+            )
         return
     holder: str | None = None
     for other in containers.client.containers():

@@ -3,9 +3,11 @@
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from haop.errors import HaopError
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Ending, LogLine
 from haop.postgres import log
@@ -62,12 +64,17 @@ def _following(containers: "Containers", names: Sequence[str], after: datetime |
     lines: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
 
     def read(name: str) -> None:
-        for line in containers.log(name, after, follow=True):
-            lines.put((name, line))
+        since = after
+        while True:  # the engine ends the stream with the container, which may start again
+            with suppress(HaopError):  # it was removed
+                for line in containers.log(name, since, follow=True):
+                    lines.put((name, line))
+                    since = datetime.now(UTC)
+            wait.wait(_BATCH_SECONDS)
 
+    wait = threading.Event()
     for name in names:
         threading.Thread(target=read, args=(name,), name=f"logs of {name}", daemon=True).start()
-    wait = threading.Event()
     while True:
         wait.wait(_BATCH_SECONDS)
         batch: dict[str, list[str]] = {name: [] for name in names}

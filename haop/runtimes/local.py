@@ -23,7 +23,7 @@ from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
 from haop.runtimes import account, log_files, preflight, processes
-from haop.runtimes.base import Step, check_marker
+from haop.runtimes.base import REWINDING, Step, check_marker
 
 _HOST = "127.0.0.1"
 _LOG_LIMIT = 10 * 2**20
@@ -162,25 +162,26 @@ class LocalRuntime:
 
     def fence(self, name: str) -> None:
         """Kill it, mark it on disk, verify that no process works in its data directory."""
-        self._mark(name, "fenced")
         self.kill(name)
         for process in processes.stray(self._data(name)):
             processes.kill(process)
+        if self._marker(name) != REWINDING:
+            self._mark(name, "fenced")
         if self._process(name):
             raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the machine")
 
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
-        marker = self._fence(name)
-        check_marker(name, marker.read_text(encoding="utf-8") if marker.exists() else "")
+        check_marker(name, self._marker(name))
         self._mark(name, "rejoin")
 
-    def read_data(self, name: str, path: PurePosixPath) -> bytes | None:
-        """From the data directory."""
-        try:
-            return (self._data(name) / path).read_bytes()
-        except FileNotFoundError:
-            return None
+    def rejoining(self, name: str) -> bool:
+        """From its marker."""
+        return self._process(name) is not None and self._marker(name) in {"rejoin", REWINDING}
+
+    def holds(self, name: str, path: PurePosixPath) -> bool:
+        """In the data directory."""
+        return (self._data(name) / path).exists()
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Merged by time; when following, what is new is looked for five times a second."""
@@ -269,6 +270,13 @@ class LocalRuntime:
     def _own(self, path: Path) -> None:
         if self.run_as.switches:
             os.chown(path, self.run_as.uid, self.run_as.gid, follow_symlinks=False)
+
+    def _marker(self, name: str) -> str:
+        """The word of the fence marker; "" where there is none."""
+        try:
+            return self._fence(name).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
 
     def _process(self, name: str) -> psutil.Process | None:
         return processes.find(self._record(name), self._data(name))

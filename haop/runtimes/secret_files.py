@@ -1,6 +1,5 @@
 """Secrets of services as files that containers find under `/run/secrets`."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,9 +21,8 @@ def write(folder: Path, services: Mapping[str, Service]) -> None:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in service.secrets.items():
             path = home / name
-            if path.exists() and path.read_text(encoding="utf-8") == text:
-                continue
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                path.touch(mode=0o600)
+                path.chmod(0o600)  # what is 0444 could not be opened for writing, but by root
+                path.write_text(text, encoding="utf-8")
             path.chmod(0o444)

@@ -193,7 +193,7 @@ def test_a_fenced_primary_refuses_until_it_is_rejoined(folder: Path, haop: Haop)
         with only_primary_ever(cluster, "db2"):
             stacks.compose(cluster, "up", "--detach")
             wait_until(lambda: "refuse: fenced" in stacks.log(cluster, "db1"), deadline=60, waiting_for="db1 to refuse")
-            wait_until(lambda: support.primary_of(cluster), deadline=60, waiting_for="db2")
+            wait_until(lambda: cluster.engine.observe().primary, deadline=60, waiting_for="db2")
         wait_until(
             lambda: "db1 does not answer: fenced" in haop("-C", "shop", "status").out, deadline=60,
             waiting_for="status to say that db1 is fenced",

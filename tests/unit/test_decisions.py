@@ -84,19 +84,27 @@ def test_nobody_is_promoted_beside_a_primary_or_at_the_price_of_rows() -> None:
 def test_plan_up(
     states: dict[str, ServiceState], primaries: set[str], expected: tuple[str | None, tuple[str, ...], tuple[str, ...]]
 ) -> None:
-    plan = plan_up(states, frozenset(primaries))
+    plan = plan_up(states, frozenset(primaries), frozenset(name for name, state in states.items() if state == ABSENT))
     assert (plan.primary, plan.standbys, plan.rejoin) == expected
     assert plan.empty == (expected == (None, (), ()))
 
 
+def test_a_node_that_runs_without_data_is_not_taken_for_a_primary() -> None:
+    empty = frozenset({"db2"})
+    assert plan_up({"db1": STOPPED, "db2": RUNNING}, frozenset({"db1"}), empty).primary == "db1"
+    both = frozenset({"db1", "db2"})
+    assert plan_up({"db1": RUNNING, "db2": RUNNING}, frozenset(), both).empty, "the first is about to initialise"
+    assert plan_up({"db1": STOPPED, "db2": RUNNING}, frozenset(), both).primary == "db1"
+
+
 def test_up_does_not_guess_which_of_two_primaries_is_ahead() -> None:
     with pytest.raises(NoPrimary, match="db1 and db2 all have a primary's data"):
-        plan_up({"db1": STOPPED, "db2": STOPPED}, frozenset({"db1", "db2"}))
+        plan_up({"db1": STOPPED, "db2": STOPPED}, frozenset({"db1", "db2"}), frozenset())
 
 
 def test_up_never_starts_a_fenced_primary_on_its_own() -> None:
     with pytest.raises(NoPrimary, match="fenced"):
-        plan_up({"db1": FENCED, "db2": STOPPED}, frozenset({"db1"}))
+        plan_up({"db1": FENCED, "db2": STOPPED}, frozenset({"db1"}), frozenset())
 
 
 GOOD = """
