@@ -94,7 +94,9 @@ def make_project(
     config = root / "haop.toml"
     # What a drill is judged by must not depend on how busy this machine is.
     text = re.sub(r'^(write|read)_recovery = "[^"]*"', r'\1_recovery = "30s"', config.read_text(), flags=re.MULTILINE)
-    lines = "".join(f'{key} = "{value}"\n' for key, value in {**QUICK, **(parameters or {})}.items())
+    # In containers settings cost a start of their own, which looks whether PostgreSQL accepts them.
+    settings = {**(QUICK if runtime == "local" else {}), **(parameters or {})}
+    lines = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
     section = "[local]" if runtime == "local" else "[compose]"
     text = text.replace(f"\n{section}", f"{lines}\n{section}")
     if not redis:

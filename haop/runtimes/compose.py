@@ -20,6 +20,7 @@ from haop.project import ENV, Project
 from haop.runtimes import container_logs, secret_files
 from haop.runtimes.base import REWINDING, Step
 from haop.runtimes.container_fence import ContainerFence
+from haop.runtimes.container_networks import ContainerNetworks
 
 if TYPE_CHECKING:
     from haop.docker.compose import Compose
@@ -66,6 +67,11 @@ class ComposeRuntime:
     @cached_property
     def _fence(self) -> ContainerFence:
         return ContainerFence(self._containers, self._data, [node.name for node in self._spec.nodes])
+
+    @cached_property
+    def _networks(self) -> ContainerNetworks:
+        hosts = {name: place.host for name, place in self.places().items()}
+        return ContainerNetworks(self._containers, self._spec.name, hosts)
 
     @cached_property
     def _compose(self) -> "Compose":
@@ -122,7 +128,7 @@ class ComposeRuntime:
         hashes = self._compose.hashes() if here else {}
         outdated = [name for name, found in here.items() if container_checks.hash_of(found) != hashes.get(name)]
         running = [name for name in outdated if here[name]["State"]["Running"]]
-        networks = self._containers.have_networks(self._spec.name, f"{self._spec.name}-replication")
+        networks = self._containers.have_networks(*self._networks.names)
         stale = outdated if networks else here
         if wanted := [n for n in services if n not in here or (n in stale and not here[n]["State"]["Running"])]:
             images = self._missing_images()
@@ -181,15 +187,11 @@ class ComposeRuntime:
 
     def cut(self, name: str, *, clients: bool = True) -> None:
         """Off the replication network, and off the applications' network."""
-        for network in self._links(name, clients=clients):
-            self._containers.disconnect(name, network)
+        self._networks.cut(name, clients=clients)
 
     def mend(self, name: str) -> None:
-        """Back on both, under the names that it had."""
-        attached = self._containers.networks(name)
-        for network, alias in self._links(name, clients=True).items():
-            if network not in attached:
-                self._containers.connect(name, network, [alias])
+        """Back on both, under the names that it had; while it runs, until it finds its peers by their names."""
+        self._networks.mend(name)
 
     def fence(self, name: str) -> None:
         """Not restarted, killed, marked beside its data, the mark on the disk: in this order, each verified."""
@@ -240,11 +242,6 @@ class ComposeRuntime:
         if self._containers.inspect(name) is None:
             self._up(name, say=_unheard)
 
-    def _links(self, name: str, *, clients: bool) -> dict[str, str]:
-        """Networks, and the name that the node has there."""
-        replication = {f"{self._spec.name}-replication": self.places()[name].host}
-        return {self._spec.name: name, **replication} if clients else replication
-
     def _names(self) -> Sequence[str]:
         return [node.name for node in self._spec.nodes] + list(self._spec.addons)
 
@@ -255,9 +252,8 @@ class ComposeRuntime:
         """What is wrong with a container though it runs; None where nothing is known to be."""
         if found["State"]["OOMKilled"]:
             return OUT_OF_MEMORY
-        attached = found["NetworkSettings"]["Networks"]
         if self._is_node(name):
-            cut = [network for network in self._links(name, clients=True) if network not in attached]
+            cut = self._networks.missing(found)
             return f"{CUT_OFF} {' and '.join(cut)}" if cut else None
         return "unhealthy" if found["State"].get("Health", {}).get("Status") == "unhealthy" else None
 

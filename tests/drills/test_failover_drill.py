@@ -23,7 +23,7 @@ from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
-from tests.conftest import RUNTIMES, require
+from tests.conftest import MAJORS, RUNTIMES, require
 
 # What each runtime can stage: processes of one machine have no network between them that could be cut.
 STAGED = [(runtime, fault) for runtime in RUNTIMES for fault in Fault if (runtime, fault) != ("local", Fault.PARTITION)]
@@ -44,7 +44,13 @@ def shared(runtime: str) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.parametrize(("runtime", "fault"), STAGED, indirect=["runtime"])
+# On containers the oldest version is killed only: versions differ in their servers, and local shows those.
+@pytest.mark.parametrize(
+    ("runtime", "fault", "major"),
+    [(*staged, major) for staged in STAGED for major in MAJORS
+     if major == MAJORS[-1] or staged[0] == "local" or staged[1] is Fault.KILL],
+    indirect=["runtime", "major"],
+)  # fmt: skip
 def test_each_fault_loses_nothing_and_redundancy_comes_back(
     folder: Path, runtime: str, major: int, fault: Fault
 ) -> None:
