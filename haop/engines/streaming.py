@@ -66,13 +66,17 @@ class StreamingEngine:
         """Whether a node, running or not, has data that it would start as a primary with."""
         return self._runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
 
+    def is_standby(self, name: str) -> bool:
+        """Whether a node, running or not, has data that it would start as a standby with."""
+        return self._runtime.holds(name, _STANDBY_SIGNAL)
+
     def is_empty(self, name: str) -> bool:
         """Whether a node, running or not, has no data yet."""
         return self._runtime.state(name).state is State.ABSENT or not self._runtime.holds(name, _VERSION)
 
     def _is_primarys(self, name: str) -> bool:
         """Whether the data of a node are a primary's; one that still initialises or clones has none."""
-        return not self._runtime.holds(name, _STANDBY_SIGNAL) and self._runtime.holds(name, _VERSION)
+        return not self.is_standby(name) and self._runtime.holds(name, _VERSION)
 
     def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
         """The most advanced standby; before it, every node that could come back as a primary is fenced."""

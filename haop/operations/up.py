@@ -234,10 +234,8 @@ class _Up:
             for node in observed.nodes
             if isinstance(node, Unreachable) and node.service.state is State.RUNNING and node.reason in _ON_ITS_WAY
         ]
-        if observed.primaries or not coming:
-            return True
-        engine = self.cluster.engine
-        return not any(engine.was_primary(name) for name in coming) and not all(map(engine.is_empty, self.nodes))
+        # One question a node: a node that initialises would answer two of them from before and after it has data.
+        return bool(observed.primaries) or all(map(self.cluster.engine.is_standby, coming))
 
     def _primary(self) -> str:
         primary = self.cluster.engine.observe().primary
