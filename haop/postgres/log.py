@@ -9,8 +9,9 @@ from haop.model.service import LogLine
 # The levels of "haop logs --level", from the least to the most urgent (PostgreSQL's manual, table "Message Severity").
 LEVELS = ("debug", "info", "notice", "warning", "error", "log", "fatal", "panic")
 
+# A server in single-user mode, which pg_rewind runs after a crash, leaves its prompts where the next entry begins.
 _LINE = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (?P<who>.*?)"
+    r"(?:backend> )*(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (?P<who>.*?)"
     r"(?P<level>DEBUG\d?|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT|QUERY): +(?P<text>.*)"
 )
 _BELONGS_TO_THE_LAST = {"DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY"}
@@ -25,6 +26,8 @@ def parse(lines: Iterable[str], node: str) -> Iterator[LogLine]:
     >>> text = ["2026-11-24 08:00:00.123 UTC [7] LOG:  ready", "2026-11-24 08:00:01.000 UTC [7] DETAIL:  really"]
     >>> [(line.level, line.message) for line in parse(text, "db1")]
     [('log', 'ready\nDETAIL: really')]
+    >>> [line.message for line in parse([f"backend> backend> {text[0]}"], "db1")]
+    ['ready']
     """
     entry: LogLine | None = None
     for raw in lines:

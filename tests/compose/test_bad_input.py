@@ -275,7 +275,6 @@ def test_a_file_in_stack_that_was_edited_by_hand_is_kept(refused: Refusals, shop
     ("max_connections = -5", ("max_connections", "-5")),
 ])  # fmt: skip
 def test_a_setting_that_postgres_rejects(refused: Refusals, shop: Cluster, setting: str, says: tuple[str, ...]) -> None:
-    edit(config(shop), "^shared_buffers = .*\n", "")
     edit(config(shop), r"^\[postgres.parameters\].*", f"[postgres.parameters]\n{setting}")
     refused("-C", "shop", "up", says=("PostgreSQL rejects its settings", "haop.toml", *says))
     assert nothing_was_made(shop)
