@@ -48,15 +48,19 @@ class ContainerNetworks:
                     self._meet(name, peer)
 
     def _meet(self, name: str, peer: str) -> None:
-        """The engine forgot a peer's name once in 40 times, and for good: then its network is joined anew."""
+        """The engine forgets a peer's name at times, and for good: then the node joins anew, then the peer does.
+
+        Only replication passes over that network, and it resumes by itself.
+        """
         host = self._hosts[peer]
-        for _ in range(3):
+        for again in (name, peer, None):
             with suppress(DeadlineExceeded):
                 wait_until(lambda: self._finds(name, host), deadline=3, pause=0.1, waiting_for=f"{name} to find {host}")
                 return
-            self._containers.disconnect(name, self._replication)
-            self._connect(name, self._replication)
-        hint = f"docker restart {self._stack}-{name}-1"
+            if again:
+                self._containers.disconnect(again, self._replication)
+                self._connect(again, self._replication)
+        hint = f"docker restart {self._stack}-{peer}-1, then haop up"
         raise HaopError(f"{name} is connected again, but does not find {host}", hint=hint)
 
     def _connect(self, name: str, network: str) -> None:

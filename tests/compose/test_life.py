@@ -277,6 +277,10 @@ def test_health_checks_know_the_role_and_a_standby_without_its_primary_is_not_we
         await_health(cluster, "db1", "healthy", "primary")
         await_health(cluster, "db2", "healthy", "standby, streaming")
         support.sql(cluster, "db1", "CREATE TABLE kept (answer int)")
+        there = "SELECT 1 WHERE to_regclass('kept') IS NOT NULL"
+        wait_until(
+            lambda: support.sql(cluster, "db2", there), deadline=stacks.SECONDS, waiting_for="the table to arrive"
+        )
         support.containers(cluster).cut("db2", clients=False)
         await_health(cluster, "db2", "unhealthy", "standby, not streaming")
         support.sql(cluster, "db1", "INSERT INTO kept VALUES (42)")
