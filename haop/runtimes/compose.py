@@ -190,7 +190,7 @@ class ComposeRuntime:
         self._networks.cut(name, clients=clients)
 
     def mend(self, name: str) -> None:
-        """Back on both, under the names that it had; while it runs, until it finds its peers by their names."""
+        """Back on both, under the names that it had."""
         self._networks.mend(name)
 
     def fence(self, name: str) -> None:
