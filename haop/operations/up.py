@@ -40,10 +40,14 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
-    nodes = [node.name for node in cluster.project.spec.nodes]
-    states = {name: cluster.runtime.state(name) for name in nodes}
-    primaries = frozenset(name for name in nodes if cluster.engine.was_primary(name))
-    plan = plan_up(states, primaries, frozenset(name for name in nodes if cluster.engine.is_empty(name)))
+    try:
+        plan = _plan(cluster)
+    except NoPrimary:
+        if heal.read(cluster.project) is None:
+            raise
+        with progress.step("promote a standby: the interrupted drill had fenced the primary"):
+            cluster.engine.failover(None, _nothing)
+        plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
         outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
@@ -56,6 +60,13 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"
             raise type(error)(message, hint=hint) from error
+
+
+def _plan(cluster: Cluster) -> Plan:
+    nodes = [node.name for node in cluster.project.spec.nodes]
+    states = {name: cluster.runtime.state(name) for name in nodes}
+    primaries = frozenset(name for name in nodes if cluster.engine.was_primary(name))
+    return plan_up(states, primaries, frozenset(name for name in nodes if cluster.engine.is_empty(name)))
 
 
 def _with_outdated(assessment: status.Assessment, outdated: Sequence[str]) -> status.Assessment:

@@ -210,3 +210,12 @@ def test_drills_run_on_the_oldest_version_through_tls(folder: Path) -> None:
         report = drill(cluster)
         assert report.settings["tls"] is True
         assert report.measured.write_recovery_seconds is not None
+
+
+def test_up_completes_a_drill_that_had_fenced_the_primary_and_promoted_nobody(folder: Path, runtime: str) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
+        heal.write(cluster.project, heal.OpenFault(fault=str(Fault.KILL), node="db1", at="noon", drill="failover"))
+        cluster.runtime.fence("db1")
+        assert up(cluster, Quiet()).health is Health.HEALTHY
+        assert support.primary_of(cluster) == "db2"
+        assert heal.read(cluster.project) is None
