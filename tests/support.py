@@ -25,6 +25,7 @@ from haop.project import load
 from haop.runtimes.compose import ComposeRuntime
 from haop.runtimes.local import LocalRuntime
 from haop.runtimes.processes import port_holder
+from haop.waiting import wait_until
 
 # Tests do not need to survive a power cut of this machine.
 QUICK = {"fsync": "off", "max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "16MB"}
@@ -204,6 +205,14 @@ def primary_of(cluster: Cluster) -> str:
 def standby_of(cluster: Cluster) -> str:
     """A node that follows."""
     return cluster.engine.observe().standbys[0].name
+
+
+def cut_stream(cluster: Cluster, standby: str) -> None:
+    """The standby receives nothing any more, and goes on."""
+    sql(cluster, standby, "ALTER SYSTEM SET primary_conninfo = ''")
+    sql(cluster, standby, "SELECT pg_reload_conf()")
+    alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"
+    wait_until(lambda: sql(cluster, standby, alone), deadline=20, waiting_for=f"{standby}'s stream to end")
 
 
 def processes_in(where: Path) -> list[str]:

@@ -6,7 +6,7 @@ import tarfile
 import threading
 import weakref
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -19,9 +19,9 @@ from docker.errors import APIError, NotFound
 from haop.docker.engine import connect, translated
 from haop.errors import HaopError, Refused
 
-PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 _FOLDER = "com.docker.compose.project.working_dir"
-IDENTITY = "io.haop.id"
+_IDENTITY = "io.haop.id"
 
 
 class Containers:
@@ -194,11 +194,6 @@ class Containers:
             if rest:
                 yield rest.decode(errors="replace")
 
-    def networks(self, service: str) -> Mapping[str, Any]:
-        """The networks that it is attached to: name to settings."""
-        found = self.inspect(service)
-        return dict(found["NetworkSettings"]["Networks"]) if found else {}
-
     def disconnect(self, service: str, network: str) -> None:
         """Take it off a network."""
         with translated(f"disconnect {service} from {network}"), suppress(NotFound):
@@ -241,7 +236,7 @@ class Containers:
                 labels = self.client.inspect_volume(volume)["Labels"] or {}
             except NotFound:
                 return False
-        if labels.get(IDENTITY) != self._identity:
+        if labels.get(_IDENTITY) != self._identity:
             raise Refused(
                 f"the volume {volume} is not this cluster's: another cluster of this name made it, or somebody's hand",
                 hint="give this cluster another name in haop.toml, or remove the volume",
@@ -255,7 +250,7 @@ class Containers:
 
     def _find(self, service: str) -> str | None:
         # Not what somebody runs beside it: `docker compose run db1 ...`.
-        labels = [f"{PROJECT}={self._project}", f"{SERVICE}={service}", "com.docker.compose.oneoff=False"]
+        labels = [f"{_PROJECT}={self._project}", f"{_SERVICE}={service}", "com.docker.compose.oneoff=False"]
         listed = self.client.containers(all=True, filters={"label": labels})
         self._check(listed)
         if len(listed) > 1:
@@ -272,12 +267,12 @@ class Containers:
             Refused: there are such.
         """
         with translated("list containers"):
-            listed = self.client.containers(all=True, filters={"label": f"{PROJECT}={self._project}"})
+            listed = self.client.containers(all=True, filters={"label": f"{_PROJECT}={self._project}"})
         self._check(listed)
 
     def _check(self, listed: list[dict[str, Any]]) -> None:
         for container in listed:
-            if container["Labels"].get(IDENTITY) != self._identity:
+            if container["Labels"].get(_IDENTITY) != self._identity:
                 folder = container["Labels"].get(_FOLDER, "elsewhere")
                 raise Refused(
                     f"a stack named {self._project} exists already, from {folder}",

@@ -16,7 +16,7 @@ from docker.utils import kwargs_from_env
 from haop.errors import HaopError, Refused
 
 # 20.10, the oldest that Debian 12 and Ubuntu 22.04 bring, speaks 1.41.
-OLDEST_API = (1, 41)
+_OLDEST_API = (1, 41)
 _SECONDS = 60
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ABSENT = "start Docker, or install it: https://docs.docker.com/engine/install/"
@@ -39,7 +39,7 @@ def connect() -> docker.APIClient:
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unanswered(address, error) from error
     api = tuple(int(part) for part in told["ApiVersion"].split("."))
-    if api < OLDEST_API:
+    if api < _OLDEST_API:
         raise Refused(
             f"Docker engine {told['Version']} is too old", hint="haop needs 20.10 or newer; upgrade the engine"
         )

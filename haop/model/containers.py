@@ -11,6 +11,7 @@ from haop.model.table import SpecError, Table
 _SIZE = re.compile(r"\d+[kmg]b?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_FOLDER = re.compile(r"[^/~].*")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 
 
@@ -28,11 +29,11 @@ class ComposeSpec:
     def from_table(cls, table: Table) -> Self:
         """Validate `[compose]`."""
         spec = cls(
-            image=_image(table, "image", None),
-            memory=_size(table, "memory", None),
+            image=table.shaped("image", _IMAGE, "the name of an image such as postgres:17"),
+            memory=table.shaped("memory", _SIZE, "a size such as 512m or 2g"),
             cpus=table.number("cpus"),
-            shm_size=_size(table, "shm_size", None) or "256m",
-            init_scripts=_folder(table, "init_scripts"),
+            shm_size=table.shaped("shm_size", _SIZE, "a size such as 512m or 2g") or "256m",
+            init_scripts=table.shaped("init_scripts", _FOLDER, "a folder relative to that of haop.toml"),
         )
         table.close()
         return spec
@@ -50,7 +51,7 @@ class RedisSpec:
         """Validate `[redis]`; None where it is not enabled."""
         enabled = table.flag("enabled", default=True)
         spec = cls(
-            image=_image(table, "image", None) or "redis:7",
+            image=table.shaped("image", _IMAGE, "the name of an image such as postgres:17") or "redis:7",
             port=table.whole("port", at_least=1, at_most=65535, default=6379),
         )
         table.close()
@@ -105,8 +106,8 @@ class WebSpec:
         environment = table.table("environment", required=False)
         port = table.whole("port", at_least=1, at_most=65535, default=8000)
         spec = cls(
-            image=_image(table, "image", None),
-            build=_folder(table, "build"),
+            image=table.shaped("image", _IMAGE, "the name of an image such as postgres:17"),
+            build=table.shaped("build", _FOLDER, "a folder relative to that of haop.toml"),
             port=port,
             listens_on=table.whole("listens_on", at_least=1, at_most=65535, default=port),
             command=table.texts("command"),
@@ -117,27 +118,6 @@ class WebSpec:
             raise SpecError(table.key("image"), "expected either image or build, the folder of a Dockerfile")
         table.close()
         return spec
-
-
-def _image(table: Table, name: str, default: str | None) -> str | None:
-    value = table.text(name, default)
-    if value is not None and not _IMAGE.fullmatch(value):
-        raise SpecError(table.key(name), f"expected the name of an image such as postgres:17, not {value!r}")
-    return value
-
-
-def _folder(table: Table, name: str) -> str | None:
-    value = table.text(name, None)
-    if value is not None and value.startswith(("/", "~")):
-        raise SpecError(table.key(name), f"expected a folder relative to that of haop.toml, not {value!r}")
-    return value
-
-
-def _size(table: Table, name: str, default: str | None) -> str | None:
-    value = table.text(name, default)
-    if value is not None and not _SIZE.fullmatch(value):
-        raise SpecError(table.key(name), f"expected a size such as 512m or 2g, not {value!r}")
-    return value
 
 
 def _environment(table: Table) -> dict[str, str]:

@@ -91,6 +91,13 @@ class Table:
             raise SpecError(self.key(name), f"expected a string that is not empty, not {value!r}")
         return value
 
+    def shaped(self, name: str, shape: re.Pattern[str], expected: str) -> str | None:
+        """A string of that shape, or nothing."""
+        value = self.text(name, None)
+        if value is not None and not shape.fullmatch(value):
+            raise SpecError(self.key(name), f"expected {expected}, not {value!r}")
+        return value
+
     def choice(self, name: str, choices: tuple[Any, ...], default: Any = None) -> Any:
         """One of a few values."""
         value = self._take(name, default, "one of " + ", ".join(map(str, choices)))

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from haop.errors import HaopError
-from haop.model.containers import WebSecrets, layout
+from haop.model.containers import layout
 from haop.model.containers_health import CUT_OFF, OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState, State
@@ -53,9 +53,7 @@ class ComposeRuntime:
 
     @property
     def remark(self) -> str | None:
-        """Passwords that `docker inspect` shows."""
-        if self._spec.web and self._spec.web.secrets is WebSecrets.ENV:
-            return 'web.secrets = "env": whole URLs, passwords included, are in the environment of the container web'
+        """Nothing that `status` would not say."""
         return None
 
     @cached_property

@@ -120,10 +120,7 @@ class CutStream(FailoverDrill):
 
     def warm_up(self) -> None:
         super().warm_up()
-        support.sql(self.cluster, "db2", "ALTER SYSTEM SET primary_conninfo = ''")
-        support.sql(self.cluster, "db2", "SELECT pg_reload_conf()")
-        waiting = "SELECT count(*) FROM pg_stat_wal_receiver"
-        wait_until(lambda: support.sql(self.cluster, "db2", waiting) == [(0,)], deadline=10, waiting_for="the cut")
+        support.cut_stream(self.cluster, "db2")
         before = len(self.acknowledged())
         wait_until(lambda: len(self.acknowledged()) > before + 50, deadline=10, waiting_for="writes to be lost")
 

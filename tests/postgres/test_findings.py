@@ -59,14 +59,6 @@ def hint(found: Finding) -> str:
     return found.hint
 
 
-def cut(cluster: Cluster, standby: str) -> None:
-    """End a standby's stream, and see that it ended."""
-    support.sql(cluster, standby, "ALTER SYSTEM SET primary_conninfo = ''")
-    support.sql(cluster, standby, "SELECT pg_reload_conf()")
-    query = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"
-    wait_until(lambda: support.sql(cluster, standby, query), deadline=20, waiting_for=f"{standby}'s stream to end")
-
-
 def silent(event: str, node: str) -> None:
     """A rejoin's and a failover's events."""
 
@@ -138,7 +130,7 @@ def test_a_standby_promoted_by_hand_makes_two_primaries_and_the_hint_keeps_the_o
 
 def test_a_standby_without_upstream_is_not_streaming(shop: Cluster) -> None:
     standby = support.standby_of(shop)
-    cut(shop, standby)
+    support.cut_stream(shop, standby)
     found = awaited(shop, "not-streaming", standby)
     assert "receiver: none; the primary says: no connection" in found.message
     assert f"haop logs --node {standby}" in hint(found)
@@ -284,7 +276,7 @@ def test_a_standby_with_wal_that_the_new_primary_never_had_has_diverged_and_rejo
     folder: Path, runtime: str
 ) -> None:
     with support.running(support.make_project(folder / "shop", runtime=runtime, nodes=3)) as cluster:
-        cut(cluster, "db2")
+        support.cut_stream(cluster, "db2")
         support.sql(cluster, "db1", "CREATE TABLE only_db3_has_it AS SELECT 1")
         query = "SELECT 1 FROM pg_class WHERE relname = 'only_db3_has_it'"
         wait_until(lambda: support.sql(cluster, "db3", query), deadline=20, waiting_for="db3 to replay")

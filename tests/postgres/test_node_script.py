@@ -180,10 +180,7 @@ def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) ->
 @pytest.mark.parametrize("how", ["by itself", "by up"])
 def test_an_old_primary_that_comes_back_unfenced_becomes_a_standby(shop: Cluster, how: str) -> None:
     old, new = support.primary_of(shop), support.standby_of(shop)
-    support.sql(shop, new, "ALTER SYSTEM SET primary_conninfo = ''")
-    support.sql(shop, new, "SELECT pg_reload_conf()")
-    alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication)"
-    wait_until(lambda: support.sql(shop, old, alone), deadline=20, waiting_for="the stream to end")
+    support.cut_stream(shop, new)
     support.sql(shop, old, "CREATE TABLE lost AS SELECT 1")
     shop.runtime.kill(old)
     support.sql(shop, new, "SELECT pg_promote()")
@@ -215,10 +212,7 @@ def test_an_old_primary_does_not_start_while_a_standby_knows_of_a_later_one_that
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_diverged_standby_that_went_down_does_not_keep_what_the_new_primary_never_had(folder: Path, how: str) -> None:
     with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
-        support.sql(cluster, "db2", "ALTER SYSTEM SET primary_conninfo = ''")
-        support.sql(cluster, "db2", "SELECT pg_reload_conf()")
-        alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication WHERE application_name = 'db2')"
-        wait_until(lambda: support.sql(cluster, "db1", alone), deadline=20, waiting_for="db2's stream to end")
+        support.cut_stream(cluster, "db2")
         support.sql(cluster, "db1", "CREATE TABLE lost AS SELECT 1")
         there = "SELECT 1 WHERE to_regclass('lost') IS NOT NULL"
         wait_until(lambda: support.sql(cluster, "db3", there), deadline=20, waiting_for="db3 to replay")

@@ -79,10 +79,7 @@ def test_up_brings_a_fenced_standby_back(shop: Cluster) -> None:
 
 def test_a_former_primary_refuses_until_rejoin_and_loses_what_only_it_had(shop: Cluster) -> None:
     old, new = support.primary_of(shop), support.standby_of(shop)
-    support.sql(shop, new, "ALTER SYSTEM SET primary_conninfo = ''")
-    support.sql(shop, new, "SELECT pg_reload_conf()")
-    alone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_replication)"
-    wait_until(lambda: support.sql(shop, old, alone), deadline=20, waiting_for="the stream to end")
+    support.cut_stream(shop, new)
     support.sql(shop, old, "CREATE TABLE lost AS SELECT 1")
     shop.runtime.kill(old)
     assert failover.execute(shop, None, silent).node == new
