@@ -1,4 +1,4 @@
-"""failover, rejoin: move the primary by hand."""
+"""switchover, failover, rejoin: move the primary by hand."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +13,47 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command()(switchover)
     app.command()(failover)
     app.command()(rejoin)
+
+
+def switchover(
+    ctx: typer.Context,
+    to: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move the primary on purpose, losing nothing: a standby catches up, the primary stops cleanly and follows it.
+
+    Clients lose their connections to the old primary, and writes fail for about as long as its clean stop takes. Where
+    the standby does not make it, the old primary is put back.
+
+    \b
+    Exit codes: 0 done, 1 put back (the message says why), 2 refused, 4 the cluster is not steady.
+
+    \b
+    Examples:
+      haop switchover --dry-run
+      haop switchover --to db2 --yes
+    """
+    from haop.cli.console import OUT, print_json
+    from haop.cli.steps import Steps
+    from haop.operations import switchover as operation
+
+    cluster = opened(ctx)
+    plan = operation.plan(cluster, to)
+    told = f"stop {plan.old}, promote {plan.new}, let {plan.old} follow it"
+    if not dry_run:
+        confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
+        operation.execute(cluster, plan, Steps(), _teller(show=False))
+    if as_json:
+        print_json({"schema": "haop.switchover/1", "from": plan.old, "to": plan.new, "done": not dry_run})
+    else:
+        OUT.print(f"would {told}" if dry_run else f"{plan.new} is primary, {plan.old} follows it")
 
 
 def failover(

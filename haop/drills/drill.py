@@ -58,7 +58,9 @@ class FailoverDrill:
         with audited(self.cluster.project, f"drill failover {self.fault}", node=self.old_primary) as outcome:
             with self.ledger_table(), self.clients():
                 self.warm_up()
-                with injected(self.cluster, self.fault, self.old_primary, self.id) as self.fault_at:
+                with injected(
+                    self.cluster, self.fault, self.old_primary, f"drill failover {self.fault}"
+                ) as self.fault_at:
                     self.note(str(self.fault), self.old_primary, at=self.fault_at)
                     self.recover()
                 self.restore_redundancy()
@@ -125,7 +127,7 @@ class FailoverDrill:
     def recover(self) -> None:
         """Fence and promote, then wait until clients write again."""
         with self.progress.step(f"{self.fault} {self.old_primary}; fence it, promote another"):
-            self.new_primary = self.cluster.engine.failover(None, self.note).node
+            self.new_primary = self.cluster.engine.failover(None, heal.noting(self.cluster.project, self.note)).node
             self.await_writes("writes to be acknowledged by the new primary", by_new_primary=True)
         time.sleep(COOL_DOWN_SECONDS)
 

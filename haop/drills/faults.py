@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 
-from haop.clock import SYSTEM_CLOCK
 from haop.errors import Refused
 from haop.operations import heal
 from haop.operations.cluster import Cluster
@@ -38,8 +38,8 @@ def injected(cluster: Cluster, fault: Fault, node: str, drill: str) -> Iterator[
 
     The record stays until the drill has restored redundancy: a node that was killed is not healed by leaving here.
     """
-    at = SYSTEM_CLOCK.now().isoformat(timespec="milliseconds")
-    heal.write(cluster.project, heal.OpenFault(fault=str(fault), node=node, at=at, drill=drill))
+    record = heal.read(cluster.project) or heal.begin(cluster.project, drill, node)
+    heal.write(cluster.project, replace(record, fault=str(fault)))
     runtime, begun = cluster.runtime, time.monotonic()
     try:
         _break(runtime, fault, node)

@@ -34,6 +34,16 @@ class StreamingEngine:
         self._tls = tls
 
     @property
+    def spec(self) -> ClusterSpec:
+        """What is asked for."""
+        return self._spec
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the nodes."""
+        return self._runtime
+
+    @property
     def admin(self) -> Login:
         """The superuser that is kept for haop."""
         ca = self._tls / "ca.crt"
@@ -94,14 +104,23 @@ class StreamingEngine:
             with connected(self._runtime.endpoint(plan.node), self.admin) as primary:
                 for fence in fences:
                     fence.result()  # raises where a node is not fenced: then nothing is promoted
-                self._promote(primary, plan.node)
-                note("promoted", plan.node)
-                replication.ensure_slots(primary, [n.slot for n in self._spec.nodes if n.name != plan.node])
-        for standby in status.standbys:
-            if standby.name != plan.node:
-                self.point(standby.name, plan.node)
-                note("follows", standby.name)
+                self.crown(primary, plan.node, note)
+        self.point_others(status, plan.node, note)
         return plan
+
+    def crown(self, connection: BoundedConnection, name: str, note: Note) -> None:
+        """Promote the standby at the other end, once nothing else can be primary, and give it a slot for each node."""
+        note("promoting", name)
+        self._promote(connection, name)
+        note("promoted", name)
+        replication.ensure_slots(connection, [n.slot for n in self._spec.nodes if n.name != name])
+
+    def point_others(self, status: ClusterStatus, primary: str, note: Note) -> None:
+        """Let the other standbys that were seen follow the new primary."""
+        for standby in status.standbys:
+            if standby.name != primary:
+                self.point(standby.name, primary)
+                note("follows", standby.name)
 
     def _fence(self, name: str, note: Note) -> None:
         self._runtime.fence(name)

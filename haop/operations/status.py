@@ -31,13 +31,23 @@ def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
     spec = cluster.project.spec
     addons = {name: cluster.runtime.state(name) for name in spec.addons}
     findings = assess(spec, status) + assess_containers(spec, status, addons)
-    if fault := heal.read(cluster.project):
+    if begun := heal.read(cluster.project):
         findings += (
             Finding(
-                code="open-fault", severity=Severity.WARNING, node=fault.node,
-                message=f"a drill was interrupted: it had begun to {fault.fault} {fault.node} at {fault.at}",
+                code="interrupted", severity=Severity.WARNING, node=begun.node,
+                message=f"interrupted: {begun.action} of {begun.node}, begun at {begun.at}",
                 hint="bring everything back: haop up",
             ),
         )  # fmt: skip
     findings = tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
     return Assessment(status, findings, health(status, findings), addons)
+
+
+def disturbance(cluster: Cluster, found: Assessment) -> Finding | None:
+    """What keeps a cluster from being steady enough to move its primary; None where nothing does.
+
+    What is wrong beside replication, such as a missing checksum or an application that is down, does not.
+    """
+    nodes = {node.name for node in cluster.project.spec.nodes}
+    grave = (f for f in found.findings if f.severity is Severity.ERROR or f.severity is Severity.WARNING)
+    return next((f for f in grave if f.node in nodes or f.code in {"no-primary", "two-primaries", "interrupted"}), None)

@@ -40,14 +40,10 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
-    try:
-        plan = _plan(cluster)
-    except NoPrimary:
-        if heal.read(cluster.project) is None:
-            raise
-        with progress.step("promote a standby: the interrupted drill had fenced the primary"):
-            cluster.engine.failover(None, _nothing)
-        plan = _plan(cluster)
+    if record := heal.read(cluster.project):
+        with progress.step(f"settle what was interrupted: {record.action} of {record.node}"):
+            heal.settle(cluster, record)
+    plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
         outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
@@ -204,7 +200,7 @@ class _Up:
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
             self.see_token_replayed(observed)
         if heal.read(self.cluster.project):
-            with self.progress.step("clean up after the interrupted drill"):
+            with self.progress.step("clean up after what was interrupted"):
                 self.drop_ledger()
                 heal.clear(self.cluster.project)
 

@@ -78,3 +78,9 @@ def replayed(connection: BoundedConnection, lsn: Lsn) -> bool:
     """Whether a standby has replayed everything up to that position."""
     row = connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [str(lsn)]).fetchone()
     return bool(row and row[0])
+
+
+def received(connection: BoundedConnection, lsn: Lsn) -> bool:
+    """Whether a standby has flushed the record that begins at that position."""
+    row = connection.execute("SELECT pg_last_wal_receive_lsn() > %s::pg_lsn", [str(lsn)]).fetchone()
+    return bool(row and row[0])

@@ -15,6 +15,7 @@ Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
 
 REWINDING = "rewinding"
+STOP_SECONDS = 120
 
 
 def check_marker(name: str, word: str) -> None:
@@ -79,8 +80,8 @@ class Runtime(Protocol):
     def start(self, service: Service) -> None:
         """Start it and return at once; one that runs is left alone."""
 
-    def stop(self, name: str) -> None:
-        """Stop it cleanly and wait for its end."""
+    def stop(self, name: str, *, seconds: int = STOP_SECONDS) -> None:
+        """Stop it cleanly and wait for its end; after so many seconds it is killed, or the wait ends in an error."""
 
     def fence(self, name: str) -> None:
         """Dead, marked, will not restart; verified, or an error. A rewind that this interrupts stays marked as such."""
@@ -91,6 +92,16 @@ class Runtime(Protocol):
         Raises:
             HaopError: a rewind of its data was interrupted: they must not start at all.
         """
+
+    def reinstate(self, name: str) -> None:
+        """Let a fenced service start again as what it was: replaces the fence. For who knows that nobody was promoted.
+
+        Raises:
+            HaopError: a rewind of its data was interrupted: they must not start at all.
+        """
+
+    def read(self, name: str, path: PurePosixPath) -> bytes | None:
+        """A file of its data, of a stopped service too; None where there is no such file."""
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """Whether its data have that file, of a stopped service too."""

@@ -18,7 +18,7 @@ from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import node_image
 from haop.project import ENV, Project
 from haop.runtimes import container_logs, secret_files
-from haop.runtimes.base import REWINDING, Step
+from haop.runtimes.base import REWINDING, STOP_SECONDS, Step
 from haop.runtimes.container_fence import ContainerFence
 from haop.runtimes.container_networks import ContainerNetworks
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from haop.docker.containers import Containers
 
 _HOST = "127.0.0.1"
-_STOP_SECONDS = 120
 _SECRETS = "/run/haop/secrets"
 _CLUSTER = PurePosixPath("/var/lib/haop")
 
@@ -161,12 +160,12 @@ class ComposeRuntime:
             self._containers.set_restart(service.name, "unless-stopped")
         self._containers.start(service.name)
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str, *, seconds: int = STOP_SECONDS) -> None:
         """PostgreSQL's fast shutdown; a node script that still clones or asks around ends at once."""
         found = self._containers.inspect(name)
         if found and found["State"]["Running"]:  # also true of one that the engine would start again in a while
             self.resume(name)
-            self._containers.stop(name, _STOP_SECONDS)
+            self._containers.stop(name, seconds)
 
     def kill(self, name: str) -> None:
         """SIGKILL to every process of the container; the engine does not start it again by itself."""
@@ -199,7 +198,17 @@ class ComposeRuntime:
     def readmit(self, name: str) -> None:
         """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""
         self._ensure(name)
-        self._fence.open_for_rejoin(name)
+        self._fence.open_for(name, "rejoin")
+
+    def reinstate(self, name: str) -> None:
+        """The marker changes from "fenced" to "reinstate"; the engine may start the container again."""
+        self._ensure(name)
+        self._fence.open_for(name, "reinstate")
+
+    def read(self, name: str, path: PurePosixPath) -> bytes | None:
+        """Through the engine."""
+        self._ensure(name)
+        return self._containers.read(name, self._data / path)
 
     def rejoining(self, name: str) -> bool:
         """From its marker."""

@@ -44,10 +44,10 @@ class ContainerFence:
             self._mark(name, "fenced")
         self._end(name)  # what the engine began before it was told no has found the marker by now, or ends here
 
-    def open_for_rejoin(self, name: str) -> None:
-        """Let it start again, but only as a standby."""
+    def open_for(self, name: str, word: str) -> None:
+        """Let it start again, as what the word says."""
         check_marker(name, self.word(name))
-        self._mark(name, "rejoin")
+        self._mark(name, word)
 
     def _end(self, name: str) -> None:
         """No container works in the node's data any more: its own, and what somebody has run beside it."""

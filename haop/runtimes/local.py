@@ -23,7 +23,7 @@ from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
 from haop.runtimes import account, log_files, preflight, processes
-from haop.runtimes.base import REWINDING, Step, check_marker
+from haop.runtimes.base import REWINDING, STOP_SECONDS, Step, check_marker
 
 _HOST = "127.0.0.1"
 _LOG_LIMIT = 10 * 2**20
@@ -127,7 +127,7 @@ class LocalRuntime:
             processes.kill(psutil.Process(pid))
             raise
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str, *, seconds: int = STOP_SECONDS) -> None:
         """PostgreSQL's fast shutdown: sessions end, a checkpoint is written, standbys receive everything."""
         if not (process := self._process(name)):
             return
@@ -135,7 +135,7 @@ class LocalRuntime:
         with suppress(psutil.NoSuchProcess):
             if process.name() == "postgres":
                 process.send_signal(signal.SIGINT)
-                processes.await_end([process], seconds=120)
+                processes.await_end([process], seconds=seconds)
             else:
                 processes.kill(process)  # the node script still clones or asks around; what it made is not whole
 
@@ -174,6 +174,18 @@ class LocalRuntime:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
         check_marker(name, self._marker(name))
         self._mark(name, "rejoin")
+
+    def reinstate(self, name: str) -> None:
+        """The marker changes from "fenced" to "reinstate"; the node script removes it."""
+        check_marker(name, self._marker(name))
+        self._mark(name, "reinstate")
+
+    def read(self, name: str, path: PurePosixPath) -> bytes | None:
+        """From the data directory."""
+        try:
+            return (self._data(name) / path).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def rejoining(self, name: str) -> bool:
         """From its marker."""

@@ -197,7 +197,7 @@ def test_an_interrupted_drill_is_named_and_healed_by_up(
         told = process.communicate(timeout=30)[1].decode()
         assert process.returncode == code
         assert (ending is signal.SIGINT) == ("bring everything back: haop up" in told)
-        assert "open-fault" in {finding.code for finding in status.observe(cluster).findings}
+        assert "interrupted" in {finding.code for finding in status.observe(cluster).findings}
         assert up(cluster, Quiet()).health is Health.HEALTHY
         assert heal.read(cluster.project) is None
 
@@ -211,7 +211,7 @@ def test_drills_run_on_the_oldest_version_through_tls(folder: Path) -> None:
 
 def test_up_completes_a_drill_that_had_fenced_the_primary_and_promoted_nobody(folder: Path, runtime: str) -> None:
     with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
-        heal.write(cluster.project, heal.OpenFault(fault=str(Fault.KILL), node="db1", at="noon", drill="failover"))
+        heal.write(cluster.project, heal.Open(action="drill failover", fault=str(Fault.KILL), node="db1", at="noon"))
         cluster.runtime.fence("db1")
         assert up(cluster, Quiet()).health is Health.HEALTHY
         assert support.primary_of(cluster) == "db2"

@@ -204,13 +204,13 @@ def test_a_node_whose_checksums_were_switched_off_is_named_until_they_are_on(sho
 
 def test_an_interrupted_drill_is_an_open_fault_until_up(shop: Cluster) -> None:
     standby = support.standby_of(shop)
-    heal.write(shop.project, heal.OpenFault(fault=str(Fault.PAUSE), node=standby, at="noon", drill="failover"))
+    heal.write(shop.project, heal.Open(action="drill failover", fault=str(Fault.PAUSE), node=standby, at="noon"))
     shop.runtime.pause(standby)
-    found = awaited(shop, "open-fault", standby)
+    found = awaited(shop, "interrupted", standby)
     assert found.message == f"a drill was interrupted: it had begun to pause {standby} at noon"
     assert "haop up" in hint(found)
-    (shop.project.state / "open-fault.json").write_text("{")
-    assert "haop up" in hint(awaited(shop, "open-fault", "unknown"))
+    (shop.project.state / "open.json").write_text("{")
+    assert "haop up" in hint(awaited(shop, "interrupted", "unknown"))
     healed(shop)
     assert heal.read(shop.project) is None
 

@@ -1,0 +1,36 @@
+"""The control file of a data directory: what a stopped server last wrote about itself."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from haop.errors import HaopError
+from haop.model.lsn import Lsn
+
+PATH = PurePosixPath("global/pg_control")
+
+# pg_control.h, ControlFileData, the same from 15 to 18: identifier, versions, state, time, position of the checkpoint.
+_HEAD = struct.Struct("<QIIi4xqQ")
+_CLEAN = {1, 2}  # DB_SHUTDOWNED, DB_SHUTDOWNED_IN_RECOVERY
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The part of a control file that says how a server ended."""
+
+    clean: bool  # it was shut down, and did not crash
+    checkpoint: Lsn  # where its last checkpoint record begins; of a clean shutdown, its very last record
+
+
+def parse(content: bytes) -> Control:
+    """Read the bytes of `global/pg_control`.
+
+    Raises:
+        HaopError: they are too few.
+    """
+    if len(content) < _HEAD.size:
+        raise HaopError(
+            "the control file is cut short", hint="the data directory is damaged: haop rebuild makes it anew"
+        )
+    *_, state, _, checkpoint = _HEAD.unpack_from(content)
+    return Control(state in _CLEAN, Lsn(checkpoint))
