@@ -1,12 +1,15 @@
-"""up, down, status: the cluster as a whole."""
+"""up, restart, down, status: the cluster as a whole."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from haop.cli.options import JsonOption, YesOption, confirm, opened
+from haop.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from haop.operations.cluster import Cluster
     from haop.operations.status import Assessment
 
@@ -14,19 +17,31 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
+    app.command()(restart)
     app.command()(down)
     app.command()(status)
 
 
-def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Start the cluster, or bring back what is stopped, and verify its replication.
+def up(
+    ctx: typer.Context,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what haop.toml no longer names, its data included. Asks.")
+    ] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the cluster to what haop.toml and .env say, whatever is there, and verify its replication.
 
-    From an empty folder: initialises the first node, makes roles and database, clones the others. On a running cluster
-    it changes nothing. At the end a token written on the primary has been replayed by every standby.
+    From an empty folder: initialises the first node, makes roles and database, clones the others. Of a running cluster
+    it changes what is not as asked for: settings, passwords, roles, the database, slots, nodes. What needs a restart is
+    shown and asked for first; without a terminal and without --yes it is only named. At the end a token written on the
+    primary has been replayed by every standby. Killed at any moment, the next one completes.
 
     \b
     Examples:
       haop up
+      haop up --yes           restart, one node after the other, where a setting needs it
+      haop up --prune         a node was taken out of haop.toml
     """
     from haop.cli.console import ERR, OUT
     from haop.cli.steps import Steps
@@ -35,7 +50,7 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     cluster = opened(ctx)
     if remark := cluster.runtime.remark:
         ERR.print(remark, style="dim", soft_wrap=True)
-    assessment = operation(cluster, Steps())
+    assessment = operation(cluster, Steps(), _consent(yes=yes), prune=prune)
     show(cluster, assessment, as_json=as_json)
     if not as_json:
         spec = cluster.project.spec
@@ -45,6 +60,65 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
             f"  postgresql://{spec.owner}@{hosts}/{spec.database}?target_session_attrs=read-write",
             soft_wrap=True,
         )
+
+
+def _consent(*, yes: bool) -> "Callable[[Sequence[str]], bool]":
+    """Shows what would be restarted or removed, and asks where there is somebody to ask."""
+    import sys
+
+    from haop.cli.console import ERR
+
+    def consent(plan: "Sequence[str]") -> bool:
+        for line in plan:
+            ERR.print(f"  {line}", markup=False, soft_wrap=True)
+        return yes or (sys.stdin.isatty() and typer.confirm("Do it now?", err=True))
+
+    return consent
+
+
+def restart(
+    ctx: typer.Context,
+    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Only this one; default: all.")] = None,
+    rolling: Annotated[
+        bool,
+        typer.Option("--rolling", help="The standbys, a switchover, the old primary: no outage beyond a switchover's."),
+    ] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Restart a node, or all of them, as haop.toml says now.
+
+    In place, a primary is away for as long as its stop and start take, and asks first. With --rolling another node is
+    primary afterwards; settings that the primary must lower first are then lowered in place.
+
+    \b
+    Exit codes: 0 restarted, 1 a node did not come back, 2 refused, 4 the cluster is not steady.
+
+    \b
+    Examples:
+      haop restart db2
+      haop restart --rolling --yes
+    """
+    from haop.cli.steps import Steps
+    from haop.operations import restart as operation
+    from haop.operations.status import observe
+
+    cluster = opened(ctx)
+    if node and rolling:
+        raise Refused("--rolling is for all nodes", hint="leave out either of them")
+    if rolling:
+        confirm("Restart the standbys, switch over, restart the old primary?", assume=yes)
+        operation.rolling(cluster, Steps(), operation.prepare(cluster, Steps()))
+    elif node:
+        if operation.is_primary(cluster, node):
+            confirm(f"Restart {node}, the primary, in its place? Clients lose it meanwhile.", assume=yes)
+        operation.prepare(cluster, Steps())
+        operation.one(cluster, node, Steps())
+    else:
+        confirm("Restart all nodes in their places? Clients lose them meanwhile.", assume=yes)
+        operation.prepare(cluster, Steps())
+        operation.everything(cluster, Steps())
+    show(cluster, observe(cluster), as_json=as_json)
 
 
 def down(

@@ -56,6 +56,7 @@ def execute(cluster: Cluster, chosen: Plan, progress: Progress, note: Note) -> N
                     heal.clear(cluster.project)
                 raise
         with progress.step(f"{chosen.old} follows {chosen.new}"):
+            cluster.runtime.create(cluster.services(), progress.step)  # it comes back as haop.toml says now
             cluster.engine.rejoin(chosen.old, note)
             standbys = {node.name for node in cluster.project.spec.nodes} - {chosen.new}
             cluster.engine.await_streaming(frozenset(standbys), REJOIN_SECONDS)

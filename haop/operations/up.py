@@ -1,19 +1,19 @@
 """`haop up`: from whatever is there to a cluster whose replication is verified."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines.streaming import REJOIN_SECONDS
-from haop.errors import HaopError, NoPrimary
-from haop.model.health import Finding, Severity
+from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
-from haop.model.status import ClusterStatus, Reachable, Unreachable
-from haop.operations import heal, render, status
+from haop.model.status import Reachable, Unreachable
+from haop.operations import converge, heal, passwords, render, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
@@ -28,14 +28,32 @@ _ON_ITS_WAY = {"starting up", "in crash recovery", "connection refused", "the se
 _OVER = {State.STOPPED, State.ABSENT}
 
 
-def up(cluster: Cluster, progress: Progress) -> status.Assessment:
-    """Start, clone and rejoin what is not running, and verify that every standby replays.
+# Told what would be restarted or removed, a line each; answers whether it may be.
+Consent: TypeAlias = Callable[[Sequence[str]], bool]
+
+
+def nobody(_plan: Sequence[str]) -> bool:
+    """Nobody is there to be asked: what runs goes on as it is."""
+    return False
+
+
+def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune: bool = False) -> status.Assessment:
+    """Start, clone and rejoin what is not running, bring it to what `haop.toml` and `.env` say, and verify replication.
+
+    Args:
+        cluster: the cluster.
+        progress: told each step.
+        consent: asked before anything that runs is restarted or removed; what it denies is a finding.
+        prune: whether what `haop.toml` no longer names is removed.
 
     Raises:
         Refused: something is in the way; nothing was started.
         NoPrimary: no node may start as the primary, or two did.
         DeadlineExceeded: a step took too long; run it again, it goes on from there.
     """
+    strays = cluster.runtime.strays()
+    if prune and strays and not consent(converge.told(strays)):
+        raise Refused("not confirmed", hint="haop up without --prune leaves what haop.toml no longer names")
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
@@ -48,7 +66,12 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
         outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
         try:
-            return _with_outdated(_Up(cluster, services, progress).run(plan), outdated)
+            changes = _Up(cluster, services, progress).run(plan)
+            if prune:
+                converge.prune(cluster, strays, progress)
+            found = converge.restart(cluster, outdated, progress, consent)
+            outcome.detail = "; ".join([str(plan), *changes])
+            return replace(found, findings=(*found.findings, *converge.strays_left(() if prune else strays)))
         except HaopError as error:
             said = "No space left" in error.message
             if not said and not _disk_was_full(cluster, begun):
@@ -65,17 +88,6 @@ def _plan(cluster: Cluster) -> Plan:
     return plan_up(states, primaries, frozenset(name for name in nodes if cluster.engine.is_empty(name)))
 
 
-def _with_outdated(assessment: status.Assessment, outdated: Sequence[str]) -> status.Assessment:
-    if not outdated:
-        return assessment
-    found = Finding(
-        code="outdated", severity=Severity.INFO,
-        message=f"haop.toml has changed; as before, because they were running: {', '.join(outdated)}",
-        hint="to let them have it: haop down; haop up",
-    )  # fmt: skip
-    return replace(assessment, findings=(*assessment.findings, found))
-
-
 def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
     """Whether a node said so: a full disk shows in many ways, a lost connection among them."""
     names = [node.name for node in cluster.project.spec.nodes]
@@ -90,22 +102,25 @@ class _Up:
         self.progress = progress
         self.nodes = frozenset(node.name for node in cluster.project.spec.nodes)
 
-    def run(self, plan: Plan) -> status.Assessment:
+    def run(self, plan: Plan) -> tuple[str, ...]:
+        """Returns what was changed to be as asked for."""
         self.mend_networks()
         for name in plan.resume:
             with self.progress.step(f"let {name} go on"):
                 self.cluster.runtime.resume(name)
         if plan.primary:
             self.start_primary(plan.primary)
+        passwords.admit(self.cluster)
         self.require_one_primary()
         with self.progress.step("roles and slots"):
-            self.converge()
+            changed = self.converge()
         self.start_standbys(plan.standbys)
         for name in plan.rejoin:
             with self.progress.step(f"rejoin {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
+        reread = converge.reload(self.cluster)
         self.verify()
-        return status.observe(self.cluster)
+        return tuple(f"changed {what}" for what in (*(f"the password of {name}" for name in changed), *reread))
 
     def mend_networks(self) -> None:
         """An interrupted drill, or somebody's hand, may have cut a node off."""
@@ -176,8 +191,8 @@ class _Up:
         with self.primary() as link:
             roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
 
-    def converge(self) -> None:
-        """What a running primary must have before a standby can follow it."""
+    def converge(self) -> tuple[str, ...]:
+        """What a running primary must have before a standby can follow it; returns the roles with new passwords."""
         own, spec = self.cluster.secrets, self.cluster.project.spec
         wanted = {
             "owner": (spec.owner, own.database_password),
@@ -188,6 +203,7 @@ class _Up:
         with self.primary() as link:
             roles.ensure_roles(link, wanted)
             replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != self._primary()])
+            return passwords.converge(self.cluster, link)
 
     def primary(self) -> AbstractContextManager[BoundedConnection]:
         """A connection to the primary that waits a minute for an answer."""
@@ -198,24 +214,11 @@ class _Up:
         everybody = self.nodes - {self._primary()}
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
-            self.see_token_replayed(observed)
+            verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):
                 self.drop_ledger()
                 heal.clear(self.cluster.project)
-
-    def see_token_replayed(self, observed: ClusterStatus) -> None:
-        assert observed.primary
-        admin = self.cluster.engine.admin
-        with connected(observed.primary.endpoint, admin, answer_seconds=10) as link:
-            token = replication.write_token(link, f"haop up {SYSTEM_CLOCK.now().isoformat()}")
-        for standby in observed.standbys:
-            with connected(standby.endpoint, admin) as link:
-                wait_until(
-                    lambda link=link: replication.replayed(link, token),  # type: ignore[misc]
-                    deadline=60, pause=0.005, waiting_for=f"{standby.name} to replay {token}",
-                    hint="a long query on the standby may hold replay back",
-                )  # fmt: skip
 
     def drop_ledger(self) -> None:
         login, primary = self.cluster.engine.admin, self._primary()
@@ -256,6 +259,8 @@ class _Up:
         if node.service.state in _OVER:
             raise HaopError(f"{name} ended: {self.cluster.engine.last_words(name)}", hint=f"haop logs --node {name}")
         if isinstance(node, Unreachable) and node.reason.startswith("the server rejects the password"):
+            if passwords.admit(self.cluster):
+                return False
             hint = "a cluster keeps the passwords that it was made with: restore .env from your backup"
             raise HaopError(f"{name} runs, but {node.reason}", hint=hint)
         return node in observed.primaries

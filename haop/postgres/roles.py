@@ -1,5 +1,8 @@
-"""Roles and the application's database: made where they are missing."""
+"""Roles and the application's database: made where they are missing, changed where `.env` or `haop.toml` have."""
 
+import base64
+import hashlib
+import hmac
 from collections.abc import Mapping
 
 from psycopg import sql
@@ -24,11 +27,47 @@ def ensure_roles(connection: BoundedConnection, roles: Mapping[str, tuple[str, s
     connection.execute(query("roles"))
 
 
+def ensure_passwords(connection: BoundedConnection, passwords: Mapping[str, str]) -> tuple[str, ...]:
+    """Let each of these roles have that password; returns those for which it was changed."""
+    found = connection.execute(
+        "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolname = ANY(%s)", [list(passwords)]
+    ).fetchall()
+    changed = tuple(name for name, verifier in found if not matches(verifier, passwords[name]))
+    for name in changed:
+        verifier = connection.pgconn.encrypt_password(
+            passwords[name].encode(), name.encode(), b"scram-sha-256"
+        ).decode()
+        for setting in ("log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = panic"):
+            connection.execute(f"SET {setting}")
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
+    return changed
+
+
+def matches(verifier: str, password: str) -> bool:
+    """Whether a SCRAM verifier, as `pg_authid` has it, was made from that password (RFC 5802, "StoredKey").
+
+    For passwords in ASCII, which SASLprep leaves as they are; another may be called different, and is then set again.
+    """
+    try:
+        mechanism, iterated, keys = verifier.split("$")
+        iterations, salt = iterated.split(":")
+        if mechanism != "SCRAM-SHA-256":
+            return False
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
+        stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+        return hmac.compare_digest(stored, base64.b64decode(keys.split(":")[0]))
+    except ValueError:
+        return False
+
+
 def ensure_database(connection: BoundedConnection, name: str, owner: str, monitor: str) -> None:
     """Make the application's database unless it is there; only its owner and the monitor may connect."""
-    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-        return
     database = sql.Identifier(name)
+    row = connection.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [name]).fetchone()
+    if row:
+        if row[0] != owner:
+            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner)))
+        return
     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner)))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(monitor)))

@@ -74,6 +74,15 @@ class Runtime(Protocol):
             Refused: what is there already is not this cluster's.
         """
 
+    def refresh(self, names: Sequence[str]) -> None:
+        """Let nodes that run have the secrets that `provide` has laid out since they were started."""
+
+    def strays(self) -> Sequence[str]:
+        """Services, or data of services, that `haop.toml` no longer names."""
+
+    def discard(self, name: str) -> None:
+        """Stop such a service, and delete it with its data."""
+
     def state(self, name: str) -> ServiceState:
         """What it knows of a service without asking the server in it."""
 

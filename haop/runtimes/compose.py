@@ -124,7 +124,12 @@ class ComposeRuntime:
         here = {name: found for name in services if (found := self._containers.inspect(name))}
         hashes = self._compose.hashes() if here else {}
         outdated = [name for name, found in here.items() if container_checks.hash_of(found) != hashes.get(name)]
-        running = [name for name in outdated if here[name]["State"]["Running"]]
+        running = [
+            name
+            for name, found in here.items()
+            if found["State"]["Running"]
+            and (name in outdated or (not self._is_node(name) and self._newer(name, found)))
+        ]
         networks = self._containers.have_networks(*self._networks.names)
         stale = outdated if networks else here
         if wanted := [n for n in services if n not in here or (n in stale and not here[n]["State"]["Running"])]:
@@ -134,6 +139,30 @@ class ComposeRuntime:
                 self._up(*wanted, say=say)
         container_checks.check_data(self._spec, self._containers, self._data, _CLUSTER)
         return running
+
+    def refresh(self, names: Sequence[str]) -> None:
+        """The node script lays them out anew in the memory of the container."""
+        for name in names:
+            if (found := self._containers.inspect(name)) and found["State"]["Running"] and self._newer(name, found):
+                self._containers.execute(name, "sh", "/etc/haop/node.sh", "secrets")
+
+    def _newer(self, name: str, found: Mapping[str, Any]) -> bool:
+        """Whether secrets of a service have changed since its container was started."""
+        changed = secret_files.changed_at(self._project.state / "secrets" / name)
+        return changed is not None and changed > container_logs.moment(found["State"]["StartedAt"])
+
+    def strays(self) -> Sequence[str]:
+        """Containers, and volumes of nodes."""
+        from haop.docker import strays  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
+
+        return sorted(strays.find(self._containers, self._spec.name) - {"cluster", *self._names()})
+
+    def discard(self, name: str) -> None:
+        """Its container, and then its volume."""
+        from haop.docker import strays  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
+
+        self.stop(name)
+        strays.remove(self._containers, self._spec.name, name)
 
     def state(self, name: str) -> ServiceState:
         """From the engine; of a container that does not run also from its volume."""

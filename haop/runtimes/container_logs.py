@@ -41,8 +41,17 @@ def ending(name: str, container: Mapping[str, Any]) -> Ending | None:
         how = f"it ended by itself; started again {container['RestartCount']} times"
     else:
         return None
-    # RFC 3339 with nanoseconds, which Python does not read.
-    return Ending(datetime.fromisoformat(f"{state['FinishedAt'][:23]}+00:00"), name, how)
+    return Ending(moment(state["FinishedAt"]), name, how)
+
+
+def moment(text: str) -> datetime:
+    """A time as the engine writes it: RFC 3339, whose nanoseconds Python does not read.
+
+    >>> moment("2026-11-24T16:13:33.123456789Z")
+    datetime.datetime(2026, 11, 24, 16, 13, 33, 123000, tzinfo=datetime.timezone.utc)
+    """
+    whole, _, rest = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{rest[:3]:0<3}+00:00")
 
 
 def merged(

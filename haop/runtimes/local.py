@@ -95,6 +95,20 @@ class LocalRuntime:
         self.provide(services)
         return ()
 
+    def refresh(self, names: Sequence[str]) -> None:
+        """Servers read their files as they need them."""
+
+    def strays(self) -> Sequence[str]:
+        """Folders of nodes."""
+        known = {"cluster", *(node.name for node in self._spec.nodes)}
+        return sorted(f.name for f in self._home.glob("*/") if f.name not in known and (f / "log").exists())
+
+    def discard(self, name: str) -> None:
+        """The folder goes last, so that a second attempt finds it."""
+        self.stop(name)
+        self.kill(name)
+        shutil.rmtree(self._home / name)
+
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""
         data = self._data(name)

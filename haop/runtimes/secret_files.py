@@ -1,9 +1,16 @@
 """Secrets of services as files that containers find under `/run/secrets`."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from haop.model.service import Service
+
+
+def changed_at(folder: Path) -> datetime | None:
+    """When the youngest of a service's secrets was written; None where it has none."""
+    times = [path.stat().st_mtime for path in folder.glob("*")]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
 def write(folder: Path, services: Mapping[str, Service]) -> None:

@@ -1,0 +1,146 @@
+"""`haop restart`: in place, or round the cluster without an outage beyond a switchover's."""
+
+from collections.abc import Sequence
+
+from haop.engines.streaming import REJOIN_SECONDS
+from haop.errors import NoPrimary, Refused
+from haop.model.service import State
+from haop.model.settings import Restarts
+from haop.operations import render, status, switchover, verify
+from haop.operations.audit import audited
+from haop.operations.cluster import Cluster
+from haop.operations.progress import Progress
+from haop.postgres import settings
+from haop.postgres.connection import connected
+from haop.waiting import wait_until
+
+_START_SECONDS = 300.0
+
+
+def pending(cluster: Cluster, outdated: Sequence[str] = ()) -> Restarts:
+    """What waits for a restart, on the nodes that answer."""
+    found = {node.name: settings.pending(node.endpoint, cluster.engine.admin)
+             for node in cluster.engine.observe().reachable}  # fmt: skip
+    return Restarts(settings=found, outdated=tuple(outdated))
+
+
+def prepare(cluster: Cluster, progress: Progress) -> Sequence[str]:
+    """Lay out what nodes start with, as `haop.toml` says now; returns services whose containers are older than that.
+
+    Raises:
+        Refused: they could not start with it; nothing was changed.
+    """
+    cluster.runtime.check(cluster.settings())
+    render.write(cluster.project, cluster.stack())
+    return cluster.runtime.create(cluster.services(), progress.step)
+
+
+def is_primary(cluster: Cluster, name: str) -> bool:
+    """Whether that node accepts writes."""
+    return cluster.require_node(name) in {node.name for node in cluster.engine.observe().primaries}
+
+
+def one(cluster: Cluster, name: str, progress: Progress) -> None:
+    """Restart a node in its place. Of the primary, clients notice: nothing takes over meanwhile.
+
+    Raises:
+        Refused: it does not run.
+        HaopError: it did not come back.
+    """
+    cluster.require_node(name)
+    if cluster.runtime.state(name).state is not State.RUNNING:
+        raise Refused(f"{name} does not run", hint="haop up starts it")
+    with audited(cluster.project, "restart", node=name):
+        _restart(cluster, name, progress)
+
+
+def everything(cluster: Cluster, progress: Progress) -> None:
+    """Restart all nodes in their places, the primary first."""
+    primary = _primary(cluster)
+    with audited(cluster.project, "restart") as outcome:
+        names = [primary, *(node.name for node in cluster.engine.observe().standbys)]
+        outcome.detail = ", ".join(names)
+        for name in names:
+            _restart(cluster, name, progress)
+
+
+def rolling(cluster: Cluster, progress: Progress, outdated: Sequence[str] = ()) -> str:
+    """The standbys, then a switchover, then the old primary; and what only then can be lowered, the primary first.
+
+    Returns:
+        The node that is primary now.
+
+    Raises:
+        NoPrimary: the cluster is not steady; nothing was restarted.
+    """
+    found = status.observe(cluster)
+    if trouble := status.disturbance(cluster, found):
+        raise NoPrimary(f"no rolling restart while the cluster is not steady: {trouble.message}", hint=trouble.hint)
+    with audited(cluster.project, "restart --rolling") as outcome:
+        nodes = frozenset(node.name for node in cluster.project.spec.nodes)
+        if not pending(cluster, outdated).primary_first(nodes):
+            _round(cluster, progress)
+        if pending(cluster).nodes:
+            _lower(cluster, progress)
+        outcome.detail = f"{(primary := _primary(cluster))} is primary"
+    return primary
+
+
+def addons(cluster: Cluster, names: Sequence[str], progress: Progress) -> None:
+    """Make what stands beside the nodes anew."""
+    with audited(cluster.project, "restart") as outcome:
+        outcome.detail = ", ".join(names)
+        for name in names:
+            with progress.step(f"restart {name}"):
+                _anew(cluster, name, progress)
+
+
+def _round(cluster: Cluster, progress: Progress) -> None:
+    for standby in cluster.engine.observe().standbys:
+        _restart(cluster, standby.name, progress)
+    switchover.execute(cluster, switchover.plan(cluster, None), progress, lambda _event, _node: None)
+
+
+def _lower(cluster: Cluster, progress: Progress) -> None:
+    """A standby may have less than its primary had only once it has replayed that the primary has less."""
+    primary = _primary(cluster)
+    if pending(cluster).settings.get(primary):
+        _restart(cluster, primary, progress)
+        standbys = frozenset(node.name for node in cluster.project.spec.nodes) - {primary}
+        verify.token_replayed(cluster, cluster.engine.await_streaming(standbys, REJOIN_SECONDS))
+    for name in pending(cluster).nodes:
+        _restart(cluster, name, progress)
+
+
+def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
+    observed = cluster.engine.observe()
+    node = observed.node(name)
+    if node not in observed.primaries:
+        with progress.step(f"restart {name}"):
+            _anew(cluster, name, progress)
+            cluster.engine.await_streaming(frozenset({name}), REJOIN_SECONDS)
+        return
+    with progress.step(f"restart {name}, the primary"):
+        with connected(node.endpoint, cluster.engine.admin, answer_seconds=300) as connection:
+            connection.execute("CHECKPOINT")  # so that the stop, which writes another, is quick
+        _anew(cluster, name, progress)
+        wait_until(
+            lambda: name in {node.name for node in cluster.engine.observe().primaries}, deadline=_START_SECONDS,
+            pause=0.02, waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
+        )  # fmt: skip
+
+
+def _anew(cluster: Cluster, name: str, progress: Progress) -> None:
+    """Stop it, and start it as haop.toml says now."""
+    services = cluster.services()
+    outdated = cluster.runtime.create(services, progress.step)
+    cluster.runtime.stop(name)
+    if name in outdated:
+        cluster.runtime.create(services, progress.step)
+    cluster.runtime.start(services[name])
+
+
+def _primary(cluster: Cluster) -> str:
+    if not (primary := cluster.engine.observe().primary):
+        raise NoPrimary("a restart needs one primary that answers", hint="haop status says what to do")
+    return primary.name
