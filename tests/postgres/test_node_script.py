@@ -167,6 +167,38 @@ def test_a_standby_follows_the_primary_that_answers_else_the_one_it_knows(shop: 
     streams(shop, standby)
 
 
+def test_a_standby_starts_though_a_setting_is_lower_now_than_the_primary_had_it(shop: Cluster) -> None:
+    primary, standby = support.primary_of(shop), support.standby_of(shop)
+    conf = shop.project.stack / "postgresql.conf"
+    rendered = conf.read_text()
+    conf.write_text(f"{rendered}\nmax_connections = '117'\nmax_prepared_transactions = 3\n")
+    for node in (standby, primary):
+        shop.runtime.stop(node)
+    decided(shop, primary)
+    assert "as the primary had it" not in decided(shop, standby)
+    streams(shop, standby)
+    shop.runtime.stop(standby)  # its last restart point knows what the primary has
+    conf.write_text(f"{rendered}\nmax_connections = '50'\n")
+    told = decided(shop, standby)
+    assert told.startswith(f"follow: {primary} on timeline ")
+    assert "; max_connections = 117 as the primary had it, haop.toml asks for 50" in told
+    assert "; max_prepared_transactions = 3 as the primary had it, haop.toml asks for 0" in told
+    streams(shop, standby)
+    assert support.sql(shop, standby, "SHOW max_connections") == [("117",)]
+    shop.runtime.stop(standby)
+    support.set_aside(shop, standby)
+    assert decided(shop, standby).startswith("clone: ")
+    streams(shop, standby)
+    assert "max_connections = 117 as the primary had it" in shop.engine.last_decision(standby)
+    shop.runtime.stop(primary)
+    decided(shop, primary)
+    streams(shop, standby)
+    shop.runtime.stop(standby)
+    assert "as the primary had it" not in decided(shop, standby)
+    assert support.sql(shop, primary, "SHOW max_connections") == [("50",)]
+    conf.write_text(rendered)
+
+
 def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
