@@ -47,7 +47,7 @@ def up(
     from haop.cli.steps import Steps
     from haop.operations.up import up as operation
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing="up")
     if remark := cluster.runtime.remark:
         ERR.print(remark, style="dim", soft_wrap=True)
     assessment = operation(cluster, Steps(), _consent(yes=yes), prune=prune)
@@ -137,7 +137,7 @@ def down(
     from haop.cli.steps import Steps
     from haop.operations.down import down as operation
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing="down")
     if volumes:
         confirm(f"Delete all data of cluster '{cluster.project.spec.name}'?", assume=yes)
     stopped = operation(cluster, Steps(), volumes=volumes, say=lambda path: ERR.print(f"deleting {path}", style="dim"))

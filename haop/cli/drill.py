@@ -55,7 +55,7 @@ def failover(
     from haop.drills.faults import Fault
     from haop.operations import heal
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing="drill failover")
     drill = FailoverDrill(cluster, Fault(fault), Steps())
     drill.require_steady_state()
     confirm(f"{fault.capitalize()} {drill.old_primary}, the primary of '{cluster.project.spec.name}'?", assume=yes)

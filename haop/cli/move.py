@@ -77,7 +77,7 @@ def failover(
     from haop.cli.console import OUT, print_json
     from haop.operations import failover as operation
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing=None if dry_run else "failover")
     plan = operation.plan(cluster, to)
     told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
     if not dry_run:
@@ -107,7 +107,7 @@ def rejoin(
     from haop.cli.console import OUT, print_json
     from haop.operations import rejoin as operation
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing=None if dry_run else f"rejoin {node}")
     plan = operation.plan(cluster, node)
     decision = None
     if not dry_run:

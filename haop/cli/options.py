@@ -15,12 +15,20 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
 
 
-def opened(ctx: typer.Context) -> "Cluster":
-    """The cluster of the project around the working folder."""
+def opened(ctx: typer.Context, *, changing: str | None = None) -> "Cluster":
+    """The cluster of the project around the working folder; what changes it, named by its command, has it alone.
+
+    Raises:
+        Refused: another haop works on it.
+    """
     from haop import project
+    from haop.operations import lock
     from haop.operations.cluster import Cluster
 
-    return Cluster.of(project.load(folder(ctx)))
+    found = project.load(folder(ctx))
+    if changing:
+        ctx.with_resource(lock.held(found, changing))
+    return Cluster.of(found)
 
 
 def folder(ctx: typer.Context) -> Path:

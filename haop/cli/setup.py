@@ -80,7 +80,7 @@ def render(
     from haop.cli.console import OUT, print_json
     from haop.operations.render import compare, refresh
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing=None if check else "render")
     found = compare(cluster.project, cluster.stack()) if check else refresh(cluster)
     if as_json:
         print_json({"schema": "haop.render/1", "stale": found.stale and check, "changed": dict(found.diffs)})
