@@ -103,7 +103,7 @@ def restart(
     from haop.operations import restart as operation
     from haop.operations.status import observe
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing="restart")
     if node and rolling:
         raise Refused("--rolling is for all nodes", hint="leave out either of them")
     if rolling:

@@ -44,7 +44,7 @@ def switchover(
     from haop.cli.steps import Steps
     from haop.operations import switchover as operation
 
-    cluster = opened(ctx)
+    cluster = opened(ctx, changing=None if dry_run else "switchover")
     plan = operation.plan(cluster, to)
     told = f"stop {plan.old}, promote {plan.new}, let {plan.old} follow it"
     if not dry_run:
