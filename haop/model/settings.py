@@ -43,6 +43,11 @@ class Restarts:
         """The nodes that have to be restarted for their settings."""
         return tuple(name for name, pending in self.settings.items() if pending)
 
+    @property
+    def lowers(self) -> bool:
+        """Whether something is among it that the primary must have before its standbys may."""
+        return any(setting.lowered for pending in self.settings.values() for setting in pending)
+
     def __bool__(self) -> bool:
         return bool(self.nodes or self.outdated)
 

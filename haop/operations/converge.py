@@ -80,6 +80,7 @@ def _plan(cluster: Cluster, waiting: Restarts) -> tuple[str, ...]:
         lines.append(f"restart {primary}, the primary, in its place; then {', '.join(sorted(nodes - {primary}))}")
     elif waiting.nodes or nodes & set(waiting.outdated):
         lines.append(f"restart {', '.join(sorted(nodes - {primary}))}; switch over; {primary} follows")
+        lines += ["then lower in their places, the new primary first, what was lowered"] if waiting.lowers else []
     beside = [name for name in waiting.outdated if name not in nodes]
     return (*lines, *([f"restart {', '.join(beside)}"] if beside else []))
 
@@ -87,5 +88,5 @@ def _plan(cluster: Cluster, waiting: Restarts) -> tuple[str, ...]:
 def _needed(waiting: Restarts) -> Finding:
     return Finding(
         code="restart-needed", severity=Severity.INFO, message=f"not yet in effect: {'; '.join(waiting.told())}",
-        hint="haop restart --rolling: the standbys, a switchover, the old primary",
+        hint="haop up --yes restarts what needs it, one after the other",
     )  # fmt: skip
