@@ -118,7 +118,7 @@ def _prepared(bindir: Path, folder: Path, *, services: bool) -> RepmgrPeer:
         file = folder / "bin" / name if name == "ssh" else folder / name
         file.touch(mode=stat.S_IRWXU if name == "ssh" else stat.S_IRUSR | stat.S_IWUSR)
         file.write_text(text)
-    for path in (folder, *folder.rglob("*")):
+    for path in (folder, *folder.rglob("*")) if run_as.switches else ():
         os.chown(path, run_as.uid, run_as.gid)
     application = Login(user="shop", password=secrets.token_urlsafe(), database="shop")
     return RepmgrPeer(nodes, admin, application, folder, bindir, run_as)
