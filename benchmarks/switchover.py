@@ -6,7 +6,7 @@ sides are measured by the drill's own functions. What was acknowledged and is no
 
 repmgr is measured twice. With service commands, as its documentation asks for, the old primary's stop returns when it
 has stopped. Without them, repmgr's own `pg_ctl` does not wait, and repmgr looks whether it has stopped once a second.
-No other pause of its switchover can be set. haop's clients connect with TLS, as by its defaults, repmgr's without.
+haop's clients connect with TLS, as by its defaults, repmgr's without.
 """
 
 import statistics
