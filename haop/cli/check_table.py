@@ -24,7 +24,9 @@ def check(spec: ClusterSpec, checked: Checked) -> RenderableType:
     table.add_column("Time", justify="right", no_wrap=True)
     table.add_column("Evidence", overflow="fold")
     for row in checked.checks:
-        time = seconds(row.seconds) if row.seconds is not None else ""
+        time = (
+            "" if row.seconds is None else f"{row.seconds * 1000:.0f} ms" if row.seconds < 1 else seconds(row.seconds)
+        )
         table.add_row(row.check, row.node, Text(row.outcome, _STYLES[row.outcome]), time, Text(row.evidence))
     return Group(table, *_verdict(spec, checked))
 

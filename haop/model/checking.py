@@ -149,13 +149,15 @@ def judge_role(name: str, facts: RoleFacts | None) -> tuple[str, ...]:
     if facts is None:
         return (f"there is no role {name}",)
     wanted = frozenset({"LOGIN", "REPLICATION"})
-    return (
+    connects_to = () if "SUPERUSER" in facts.attributes else facts.connects_to  # that goes without saying
+    told = (
         *(f"lacks {word}" for word in sorted(wanted - facts.attributes)),
         *sorted(facts.attributes - wanted),
         *(f"member of {role}" for role in facts.member_of),
         *facts.holds,
-        *(f"CONNECT on database {database}" for database in facts.connects_to),
+        *(f"CONNECT on database {database}" for database in connects_to),
     )
+    return tuple(dict.fromkeys(told))
 
 
 def judge_rules(rules: Sequence[Rule]) -> tuple[str, ...]:

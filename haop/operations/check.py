@@ -92,7 +92,7 @@ class _Checking:
             check="replication-role", node=self.primary.name,
             outcome=Outcome.DIFFERENT if excess else Outcome.OK,
             evidence=f"{role}: {'; '.join(excess)}" if excess else f"{role} can replicate, and nothing else",
-            hint=f"{role} should be LOGIN REPLICATION and nothing else: revoke the rest" if excess else None,
+            hint=f"take it from {role}, or from PUBLIC: REVOKE CONNECT ON DATABASE ... FROM PUBLIC" if excess else None,
         )  # fmt: skip
 
     def tls(self) -> Iterator[Check]:
