@@ -22,7 +22,7 @@ def check(
     """Prove now that every standby has what the primary has, and that nobody gets in who should not.
 
     Each table is compared as it was at one position in the WAL: its writers wait for as long as it takes the standbys
-    to replay that, less than a second, and the readings go on after it. What cannot be compared is named.
+    to replay that, a second at most, and the reading goes on after it. What cannot be compared is named.
 
     \b
     Checks:

@@ -79,12 +79,6 @@ class Reading:
     lsn: Lsn | None = None
     answers: Mapping[str, Answer]
 
-    @property
-    def complete(self) -> bool:
-        """Whether every node that was asked told what it holds, of one state of the table."""
-        known = [answer for answer in self.answers.values() if not isinstance(answer, NotRead)]
-        return len(known) == len(self.answers) > 0
-
     def against(self, primary: str, standby: str) -> tuple[Outcome, str]:
         """What the standby has, beside what the primary has."""
         if self.table.unlogged:
@@ -181,6 +175,8 @@ def judge_tables(
 ) -> Iterator[Check]:
     """For each standby: every difference by itself, what was not compared by its reason, the rest in one row."""
     for node in standbys:
+        if not readings:
+            yield Check(check=check, node=node, outcome=Outcome.SKIPPED, evidence=f"{database}: no tables")
         equal: list[Reading] = []
         other: dict[tuple[Outcome, str], list[str]] = defaultdict(list)
         for reading in readings:
@@ -195,7 +191,7 @@ def judge_tables(
                 other[outcome, why].append(reading.table.quoted)
         for (outcome, why), names in other.items():
             yield Check(check=check, node=node, outcome=outcome, evidence=f"{database}: {_listed(names)}: {why}")
-        if equal or not readings:
+        if equal:
             yield Check(check=check, node=node, outcome=Outcome.OK, evidence=f"{database}: {_summary(primary, equal)}")
 
 
@@ -208,8 +204,6 @@ def _compared(primary: str, theirs: Contents, mine: Contents) -> tuple[Outcome, 
 
 
 def _summary(primary: str, equal: Sequence[Reading]) -> str:
-    if not equal:
-        return "no tables"
     contents = [answer for one in equal if isinstance(answer := one.answers[primary], Contents)]
     return f"{_counted(len(equal), 'table')}, {_rows(sum(one.rows for one in contents))} as on {primary}"
 

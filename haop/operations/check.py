@@ -133,6 +133,9 @@ class _Checking:
         yield from self.unanswered("pg_hba")
 
     def tables(self, database: str, readings: list[Reading], tell: Callable[[str], None]) -> Iterator[Check]:
+        if not self.standbys:
+            yield from self.uncompared(database, "no standby answers")
+            return
         login = replace(self.admin, database=database)
         endpoints = {self.primary.name: self.primary.endpoint, **self.standbys}
         try:

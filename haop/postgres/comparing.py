@@ -121,15 +121,21 @@ class Comparing:
                     done[table] = self._read(table)
                 except _Gone:
                     done.pop(table, None)
-            pending = [table for table in pending if table in done and not done[table].complete]
+            pending = [table for table in pending if table in done and self._may_still_be_had(done[table])]
         return tuple(done[table] for table in tables if table in done)
+
+    def _may_still_be_had(self, reading: Reading) -> bool:
+        unread = {node for node, answer in reading.answers.items() if isinstance(answer, NotRead)}
+        return bool(unread - self._lost.keys()) and self._primary not in self._lost
 
     def _read(self, table: TableName) -> Reading:
         """One try."""
+        for node in self._endpoints.keys() - self._lost.keys():
+            with suppress(psycopg.Error):  # then it is lost; what takes long is done before anything is locked
+                self._link(node)
+                self._end(node)
         if self._primary in self._lost:
             return self._unread(table, self._lost[self._primary])
-        for node in self._links:
-            self._end(node)
         try:
             lsn, opened = self._freeze(table)
         except _Behind as behind:

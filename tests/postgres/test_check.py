@@ -99,8 +99,10 @@ def test_every_table_of_every_database_is_compared(shop: Cluster, haop: Haop) ->
     for table in document["tables"]:
         assert table["nodes"][primary] == table["nodes"][standby]
         assert table["table"] == "quick" or table["lsn"]
-    (unlogged,) = [row for row in rows(document, Outcome.SKIPPED) if row[0] == "contents"]
-    assert unlogged == ("contents", standby, "shop: public.quick: unlogged: a standby has none of its rows")
+    assert [row for row in rows(document, Outcome.SKIPPED) if row[0] == "contents"] == [
+        ("contents", standby, "postgres: no tables"),
+        ("contents", standby, "shop: public.quick: unlogged: a standby has none of its rows"),
+    ]
     (replay,) = [row for row in document["checks"] if row["check"] == "replay"]
     assert 0 < replay["seconds"] < 15
     kinds = {row["check"] for row in document["checks"]}
@@ -275,6 +277,13 @@ def test_nothing_differs_on_a_busy_cluster(folder: Path, haop: Haop, runtime: st
                 assert tables["pgbench_accounts"]["nodes"]["db2"]["rows"] == 100_000
                 assert tables["pgbench_history"]["nodes"]["db2"]["rows"] > 0
                 assert transactions(cluster, primary) > before + 20  # it was busy
+
+
+def test_without_a_primary_nothing_is_proved(folder: Path, haop: Haop) -> None:
+    support.make_project(folder / "shop")
+    done = haop("-C", "shop", "check", "--json")
+    assert (done.code, done.out) == (4, "")
+    assert "error: no node accepts writes" in done.err
 
 
 def transactions(cluster: Cluster, node: str) -> int:
