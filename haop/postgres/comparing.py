@@ -10,16 +10,14 @@ from contextlib import suppress
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg import sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row
 
 from haop.clock import SYSTEM_CLOCK, Clock
 from haop.errors import ConnectionFailed, DeadlineExceeded
 from haop.model.checking import Answer, Contents, NotRead, Reading, TableName, Unreadable
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
-from haop.postgres import replication
+from haop.postgres import replication, tables
 from haop.postgres.connection import ANSWER_SECONDS, BoundedConnection, Login, open_connection, reason
 from haop.postgres.queries import query
 from haop.waiting import wait_until
@@ -30,6 +28,8 @@ T = TypeVar("T")
 READ_SECONDS = 3600.0
 # Writers wait for the lock (locking.sql) and as long as it is held: together less than a second.
 _REPLAY_SECONDS = 0.5
+# A standby that stays behind for so many tables in a row would stay behind for the others too.
+_LATE_AT_MOST = 5
 # Passes over the tables that could not be had before, and the pause before each.
 _PAUSES = (0.0, 0.1, 0.3, 0.6, 1.0)
 
@@ -80,6 +80,7 @@ class Comparing:
         self._links: dict[str, BoundedConnection] = {}
         self._locker: BoundedConnection | None = None
         self._lost: dict[str, str] = {}  # nodes that stopped answering or replaying, and why
+        self._late = 0  # tries in a row that a standby was behind for
         self._pool = ThreadPoolExecutor(max_workers=len(endpoints), thread_name_prefix="compare")
 
     def __enter__(self) -> Self:
@@ -102,15 +103,14 @@ class Comparing:
             ConnectionFailed: it does not let us into this database.
         """
         try:
-            with self._link(self._primary).cursor(row_factory=class_row(TableName)) as cursor:
-                return tuple(cursor.execute(query("tables")))
+            return tables.listed(self._link(self._primary))
         except psycopg.Error as error:
             raise ConnectionFailed(reason(error)) from error
 
-    def readings(self, tables: Sequence[TableName], tell: Callable[[str], None]) -> tuple[Reading, ...]:
+    def readings(self, wanted: Sequence[TableName], tell: Callable[[str], None]) -> tuple[Reading, ...]:
         """What every node holds of each; what could not be had at once is tried again after the others."""
-        done = {table: self._unread(table, "unlogged") for table in tables if table.unlogged}
-        pending = [table for table in tables if not table.unlogged]
+        done = {table: self._unread(table, "unlogged") for table in wanted if table.unlogged}
+        pending = [table for table in wanted if not table.unlogged]
         for pause in _PAUSES:
             if not pending:
                 break
@@ -122,7 +122,7 @@ class Comparing:
                 except _Gone:
                     done.pop(table, None)
             pending = [table for table in pending if table in done and self._may_still_be_had(done[table])]
-        return tuple(done[table] for table in tables if table in done)
+        return tuple(done[table] for table in wanted if table in done)
 
     def _may_still_be_had(self, reading: Reading) -> bool:
         unread = {node for node, answer in reading.answers.items() if isinstance(answer, NotRead)}
@@ -171,15 +171,15 @@ class Comparing:
     def _open_everywhere(self, table: TableName) -> tuple[Lsn, dict[str, Answer | None]]:
         lsn = replication.write_token(self._link(self._primary), "haop check")
         self._await_replay(lsn)
+        self._late = 0
         present = [node for node in self._endpoints if node not in self._lost]
         return lsn, self._each(present, lambda node: self._open(node, table))
 
     def _lock(self, table: TableName) -> None:
         if self._locker is None or self._locker.closed:
             self._locker = self._opened(self._primary, "locking")
-        lock = sql.SQL("BEGIN; LOCK TABLE ONLY {} IN SHARE MODE").format(_identifier(table))
         try:
-            self._locker.execute(lock)
+            self._locker.execute(tables.locking(table))
         except psycopg.Error:
             with suppress(psycopg.Error):
                 self._locker.execute("ROLLBACK")
@@ -192,8 +192,12 @@ class Comparing:
                 raise _Behind(node, lsn)
 
     def _await_without_lock(self, behind: _Behind) -> None:
+        self._late += 1
         if behind.node not in self._lost and not self._replays(behind.node, behind.lsn, self._patience):
             self._lost[behind.node] = f"it has not replayed {behind.lsn} within {self._patience:g} s"
+        elif self._late >= _LATE_AT_MOST:
+            self._lost[behind.node] = f"it stays more than {_REPLAY_SECONDS:g} s behind"
+            self._late = 0
 
     def _replays(self, node: str, lsn: Lsn, seconds: float) -> bool:
         """Whether it does in time; a standby that goes away is lost, and no longer waited for."""
@@ -211,9 +215,8 @@ class Comparing:
 
     def _open(self, node: str, table: TableName) -> Answer | None:
         """A snapshot, and a lock that keeps the table from being truncated or rewritten before it is read."""
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM ONLY {} LIMIT 0"
         try:
-            self._link(node).execute(sql.SQL(begin).format(_identifier(table)))
+            self._link(node).execute(tables.opening(table))
         except psycopg.Error as error:
             if error.sqlstate in _GONE and node == self._primary:
                 raise
@@ -224,7 +227,7 @@ class Comparing:
         link = self._links[node]  # not a new one, which would have no snapshot
         link.answer_seconds = READ_SECONDS
         try:
-            row = link.execute(_reading(table, contents=self._contents)).fetchone()
+            row = link.execute(tables.reading(table, contents=self._contents)).fetchone()
         except psycopg.Error as error:
             return self._failed(node, error)
         finally:
@@ -277,24 +280,3 @@ class Comparing:
     def _unread(self, table: TableName, why: str) -> Reading:
         answers = {node: NotRead(why) for node in self._endpoints}
         return Reading(database=self._login.database, table=table, answers={**answers, **self._lost_ones()})
-
-
-def _identifier(table: TableName) -> sql.Identifier:
-    return sql.Identifier(table.schema, table.name)
-
-
-def _reading(table: TableName, *, contents: bool) -> sql.Composed:
-    """Rows, a checksum that does not depend on their order, and which refresh of a materialized view it is.
-
-    A refresh renews the row in pg_class; it may put other files in place after the snapshot, which the server's own
-    memory of them (`pg_relation_filenode`) tells.
-    """
-    checksum = 'coalesce(sum(hashtextextended(ROW(t.*)::text COLLATE "C", 0)::numeric), 0)::text'
-    version = (
-        "(SELECT concat_ws('/', xmin, relfilenode, pg_relation_filenode(oid)) FROM pg_class WHERE oid = {}::regclass)"
-    )
-    return sql.SQL("SELECT count(*), {}, {} FROM ONLY {} AS t").format(
-        sql.SQL(checksum if contents else "NULL"),
-        sql.SQL(version).format(sql.Literal(table.quoted)) if table.materialized else sql.Literal(""),
-        _identifier(table),
-    )

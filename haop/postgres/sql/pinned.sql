@@ -1,6 +1,5 @@
 -- Makes every session print the same values alike, whatever its node, database or role is set to, and read them from
 -- the table itself, not from an index. PostgreSQL 15 and newer.
-SET client_encoding = 'UTF8';
 SET search_path = pg_catalog;
 SET DateStyle = 'ISO, YMD';
 SET TimeZone = 'UTC';
