@@ -19,7 +19,8 @@ SELECT
     ARRAY(
         SELECT datname::text
         FROM pg_database
-        WHERE datallowconn AND has_database_privilege(role.oid, oid, 'CONNECT')
+        -- Not one of which nobody has said who may connect: PostgreSQL lets everybody, and it is not haop's.
+        WHERE datallowconn AND datacl IS NOT NULL AND has_database_privilege(role.oid, oid, 'CONNECT')
         ORDER BY 1
     ) AS connects_to,
     ARRAY(
