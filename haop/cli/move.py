@@ -61,6 +61,9 @@ def rejoin(
 ) -> None:
     """Make a node a standby of the primary: it follows where it can, else what only it has written is rewound.
 
+    The WAL that a rewind discards is kept in .haop/salvage/. Where neither can help, it says that a rebuild is needed:
+    haop rebuild NODE.
+
     \b
     Examples:
       haop rejoin db1

@@ -13,7 +13,7 @@ from haop.errors import HaopError, NoPrimary
 from haop.model.health import Finding, Severity
 from haop.model.service import Service, State
 from haop.model.status import ClusterStatus, Reachable, Unreachable
-from haop.operations import heal, render, status
+from haop.operations import heal, render, salvage, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
@@ -52,7 +52,7 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
         outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
         try:
-            return _with_outdated(_Up(cluster, services, progress).run(plan), outdated)
+            assessment = _with_outdated(_Up(cluster, services, progress).run(plan), outdated)
         except HaopError as error:
             said = "No space left" in error.message
             if not said and not _disk_was_full(cluster, begun):
@@ -60,6 +60,8 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"
             raise type(error)(message, hint=hint) from error
+        outcome.detail = f"{plan}{salvage.shown(cluster, progress)}"
+        return assessment
 
 
 def _plan(cluster: Cluster) -> Plan:
@@ -200,6 +202,9 @@ class _Up:
 
     def verify(self) -> None:
         everybody = self.nodes - {self._primary()}
+        for name in filter(self.cluster.runtime.rebuilding, everybody):
+            with self.progress.step(f"complete the rebuild of {name}"):
+                self.cluster.engine.rejoin(name, _nothing)
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
             self.see_token_replayed(observed)

@@ -203,7 +203,7 @@ def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) ->
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
     support.local(shop)._mark(standby, "rewinding")
-    assert "move it and" in refused(shop, standby)
+    assert f"unusable: haop rebuild {standby}" in refused(shop, standby)
     with pytest.raises(HaopError, match="an interrupted pg_rewind left"):
         up(shop, Quiet())
     support.set_aside(shop, standby)
