@@ -81,7 +81,7 @@ def rejoin(
     if as_json:
         print_json({"schema": "haop.rejoin/1", "node": node, "plan": plan, "decision": decision})
     else:
-        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}")
+        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}", soft_wrap=True)
 
 
 def _teller(*, show: bool) -> "Note":

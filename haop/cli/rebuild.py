@@ -47,4 +47,4 @@ def rebuild(
     if as_json:
         print_json({"schema": "haop.rebuild/1", "node": node, "plan": plan, "decision": decision})
     else:
-        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}")
+        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}", soft_wrap=True)

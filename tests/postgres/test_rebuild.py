@@ -19,7 +19,7 @@ from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
-from tests.conftest import Haop
+from tests.conftest import Haop, only_local
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def shop(shared: Cluster) -> Iterator[Cluster]:
     """A pair that is healthy before a test, and again after it (roles may have moved)."""
     yield shared
     assert up(shared, Quiet()).health is Health.HEALTHY
-    for node in shared.project.spec.nodes:
-        beside = support.by_hand(shared, node.name, 'cd "$(dirname "$PGDATA")"; ls -A')
-        assert not {"clone", "replaced", "discarded/.making"} & {name.partition(".")[2] for name in beside.split()}
+    standby = support.standby_of(shared)
+    left = support.by_hand(shared, standby, 'cd "$(dirname "$PGDATA")"; ls -d *.clone *.replaced *.fence || true')
+    assert not left
 
 
 def silent(event: str, node: str) -> None:
@@ -49,6 +49,19 @@ def write_alone(cluster: Cluster, secret: str) -> tuple[str, str]:
     cluster.runtime.kill(old)
     failover.execute(cluster, None, silent)
     return old, new
+
+
+def marked(cluster: Cluster, node: str, word: str) -> None:
+    """What an interrupted rewind, or a fence, leaves beside the data."""
+    support.by_hand(cluster, node, f'rm -f "$PGDATA.fence"; echo {word} >"$PGDATA.fence"')
+
+
+def starts_by_itself(cluster: Cluster, node: str) -> bool:
+    """Whether the engine would start it again, where there is an engine."""
+    if cluster.project.spec.runtime == "local":
+        return True
+    found = support.containers(cluster)._containers.inspect(node)
+    return bool(found) and found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
 def lose_slot(cluster: Cluster, standby: str) -> None:
@@ -96,6 +109,7 @@ def test_the_wal_that_a_rewind_discards_is_kept_and_can_be_read(shop: Cluster) -
     assert event.node == old
 
 
+@only_local  # the command line and the engine know of no runtime here
 def test_a_standby_whose_slot_is_lost_is_told_to_be_rebuilt_and_is(shop: Cluster, haop: Haop) -> None:
     primary, standby = support.primary_of(shop), support.standby_of(shop)
     where = str(shop.project.root)
@@ -128,16 +142,19 @@ def test_a_rebuild_that_fails_leaves_the_data_and_the_node_as_they_were(shop: Cl
     assert failed.value.hint == f"when that is mended: haop rebuild {standby}"
     support.sql(shop, primary, f"ALTER ROLE {role} REPLICATION")
     assert not shop.runtime.rebuilding(standby)
+    assert starts_by_itself(shop, standby)
     wait_until(lambda: shop.engine.observe().streams(standby), deadline=30, waiting_for="the old data to follow")
     assert shop.runtime.holds(standby, PurePosixPath("as-it-was"))
     assert rebuild.execute(shop, standby, Quiet()).startswith("rebuild: ")
     assert not shop.runtime.holds(standby, PurePosixPath("as-it-was"))
+    assert starts_by_itself(shop, standby)
 
 
+@only_local  # the node script's work, and files are put in its way
 def test_what_an_interrupted_rewind_left_is_rebuilt_and_a_former_primary_keeps_its_wal(shop: Cluster) -> None:
     before = salvaged(shop)
     old, new = write_alone(shop, "only-the-rebuilt-node-knew-this")
-    support.by_hand(shop, old, 'echo rewinding >"$PGDATA.fence"')
+    marked(shop, old, "rewinding")
     with pytest.raises(HaopError, match="interrupted pg_rewind") as refused:
         rejoin.execute(shop, old, silent)
     assert refused.value.hint == f"clone it again: haop rebuild {old}"
@@ -145,13 +162,14 @@ def test_what_an_interrupted_rewind_left_is_rebuilt_and_a_former_primary_keeps_i
     with pytest.raises(NoPrimary):
         rebuild.plan(shop, old)
     assert up_primary(shop, new)
-    support.by_hand(shop, old, 'echo fenced >"$PGDATA.fence"')
+    marked(shop, old, "fenced")
     told = rebuild.execute(shop, old, Quiet())
     (name,) = salvaged(shop).keys() - before.keys()
     assert name in told
     assert any(b"only-the-rebuilt-node-knew-this" in path.read_bytes() for path in salvaged(shop)[name].glob("0*"))
     shop.runtime.stop(old)
-    support.by_hand(shop, old, 'echo rewinding >"$PGDATA.fence"; rm "$PGDATA/global/pg_control"')
+    marked(shop, old, "rewinding")
+    support.by_hand(shop, old, 'rm "$PGDATA/global/pg_control"')
     rebuild.execute(shop, old, Quiet())
     assert shop.engine.observe().streams(old)
 
@@ -191,7 +209,7 @@ RENAMES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("runtime", ["local"], indirect=True)  # the same script, and its files are moved by hand
+@only_local  # the node script's work, and its files are moved by hand
 def test_a_rebuild_interrupted_at_its_renames_is_completed_by_the_next_start(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     for state, (script, decision) in RENAMES.items():
