@@ -61,7 +61,8 @@ def starts_by_itself(cluster: Cluster, node: str) -> bool:
     if cluster.project.spec.runtime == "local":
         return True
     found = support.containers(cluster)._containers.inspect(node)
-    return bool(found) and found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    assert found
+    return bool(found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped")
 
 
 def lose_slot(cluster: Cluster, standby: str) -> None:
