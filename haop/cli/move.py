@@ -100,6 +100,9 @@ def rejoin(
 ) -> None:
     """Make a node a standby of the primary: it follows where it can, else what only it has written is rewound.
 
+    The WAL that a rewind discards is kept in .haop/salvage/. Where neither can help, it says that a rebuild is needed:
+    haop rebuild NODE.
+
     \b
     Examples:
       haop rejoin db1
@@ -117,7 +120,7 @@ def rejoin(
     if as_json:
         print_json({"schema": "haop.rejoin/1", "node": node, "plan": plan, "decision": decision})
     else:
-        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}")
+        OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}", soft_wrap=True)
 
 
 def _teller(*, show: bool) -> "Note":

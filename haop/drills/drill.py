@@ -17,7 +17,7 @@ from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
 from haop.model.health import Health, Severity
-from haop.operations import heal, status
+from haop.operations import heal, salvage, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -65,7 +65,7 @@ class FailoverDrill:
                     self.recover()
                 self.restore_redundancy()
             report = self.report()
-            outcome.detail = f"{report.verdict.word}; {report.told}"
+            outcome.detail = f"{report.verdict.word}; {report.told}{salvage.collected(self.cluster)}"
         return report
 
     def require_steady_state(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from haop.engines.base import Note, Promotion
 from haop.engines.candidate import candidate
 from haop.engines.observation import observe_cluster
+from haop.engines.rebuilding import Rebuild
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Service, State
@@ -141,22 +142,25 @@ class StreamingEngine:
             replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
 
     def rejoin(self, node: str, note: Note) -> None:
-        """Follow where that is possible, else rewind; the node script finds out which."""
+        """Follow where that is possible, else rewind; the node script finds out which. A rebuild is completed."""
+        if self._runtime.rebuilding(node):
+            Rebuild(self, self._runtime, node).run(note, lambda _: None)
+            return
         status = self.observe()
-        primary = self._primary_for(status, node)
+        primary = self.primary_for(status, node)
         if status.streams(node):
             return
         if isinstance(status.node(node), Reachable) or not self._runtime.rejoining(node):
             self._restart_as_standby(status, node)
             note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
-        self._drop_slots_of_standby(node)
+        self.drop_slots_of_standby(node)
         note(f"streams from {primary}", node)
 
     def _restart_as_standby(self, status: ClusterStatus, node: str) -> None:
         service, rewind = status.node(node).service, self._needs_rewind(status, node)
         if rewind and service.state is not State.STOPPED:
-            self._take_down(status, node)
+            self.take_down(status, node)
         elif service.state is State.PAUSED:
             self._runtime.stop(node)
         if rewind or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
@@ -189,8 +193,7 @@ class StreamingEngine:
         if isinstance(node, Reachable) and (why := status.diverged(node)):
             raise HaopError(f"{name} cannot follow: {why}", hint=f"haop rejoin {name}")
         if slot and slot.wal_status == "lost" and isinstance(node, Reachable) and not status.streams(name):
-            hint = f"move {name}'s data directory away while it is stopped; haop up clones it again"
-            raise HaopError(f"{name} cannot follow: the primary no longer has the WAL that it needs", hint=hint)
+            raise HaopError(_removed(name), hint=f"clone it again: haop rebuild {name}")
 
     def _how_it_ended(self, name: str) -> str:
         """A node's last words, and those of a primary that went with it: a full disk ends both."""
@@ -204,13 +207,19 @@ class StreamingEngine:
         return told
 
     def plan_rejoin(self, status: ClusterStatus, node: str) -> str:
-        """What `rejoin` would do, in a sentence."""
-        primary = self._primary_for(status, node)
+        """What `rejoin` would do, in a sentence.
+
+        Raises:
+            Refused: only a rebuild can help.
+        """
+        primary, slot = self.primary_for(status, node), status.slot(self._spec.node(node).slot)
         if status.streams(node):
             return f"{node} streams from {primary} already; nothing to do"
+        if slot and slot.wal_status == "lost" and not self._runtime.rebuilding(node):
+            raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
         if not self._needs_rewind(status, node):
             return f"start {node}; it follows {primary}"
-        return f"{node} follows {primary}; what only {node} has written since {primary} was promoted is rewound"
+        return f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
 
     def last_decision(self, name: str) -> str:
         """What the node script decided when it last started a node."""
@@ -233,7 +242,7 @@ class StreamingEngine:
         details = [line for line in more if line.startswith("DETAIL: ")]
         return errors[-1] if errors and grave is lines else " / ".join([first, *details])
 
-    def _primary_for(self, status: ClusterStatus, node: str) -> str:
+    def primary_for(self, status: ClusterStatus, node: str) -> str:
         """The node to follow; where two are primary, the one that is ahead."""
         primaries = sorted(status.primaries, key=lambda p: (p.server.timeline, p.server.lsn))
         if not primaries:
@@ -251,7 +260,7 @@ class StreamingEngine:
             return True
         return isinstance(node, Reachable) and status.diverged(node) is not None
 
-    def _take_down(self, status: ClusterStatus, name: str) -> None:
+    def take_down(self, status: ClusterStatus, name: str) -> None:
         """A standby stops cleanly, as pg_rewind needs it; whatever else runs there is fenced."""
         node = status.node(name)
         if isinstance(node, Reachable) and node.server.role is Role.STANDBY:
@@ -259,7 +268,7 @@ class StreamingEngine:
         else:
             self._runtime.fence(name)
 
-    def _drop_slots_of_standby(self, name: str) -> None:
+    def drop_slots_of_standby(self, name: str) -> None:
         """A former primary's slots retain WAL that nobody fetches."""
         with connected(self._runtime.endpoint(name), self.admin) as connection:
             replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
@@ -298,3 +307,7 @@ class StreamingEngine:
             secrets={PurePosixPath(path): text for path, text in secrets.items()},
             port=port,
         )
+
+
+def _removed(name: str) -> str:
+    return f"{name} cannot follow: the primary no longer has the WAL that it needs"

@@ -164,7 +164,7 @@ def _standby(status: ClusterStatus, node: Reachable, spec: NodeSpec) -> Iterator
         yield Finding(
             code="wal-removed", severity=Severity.ERROR, node=name,
             message=f"the primary no longer has the WAL that {name} needs (its slot is lost)",
-            hint=f"move {name}'s data directory away while it is stopped; haop up clones it again",
+            hint=f"clone it again: haop rebuild {name}",
         )  # fmt: skip
     elif not status.streams(name):
         sender = status.sender(name)
@@ -195,7 +195,7 @@ def _slot(status: ClusterStatus, node: NodeSpec) -> Iterator[Finding]:
         yield Finding(
             code="slot-lost", severity=Severity.ERROR, node=node.name,
             message=f"the slot of {node.name} was invalidated: it fell behind further than max_slot_wal_keep_size",
-            hint=f"move {node.name}'s data directory away while it is stopped; haop up clones it again",
+            hint=f"clone it again: haop rebuild {node.name}",
         )  # fmt: skip
     elif not slot.active:
         yield Finding(

@@ -56,7 +56,7 @@ def prune(cluster: Cluster, strays: Sequence[str], progress: Progress) -> None:
                 raise NoPrimary(f"{name} was stopped, and there is no primary", hint="haop status says what to do")
             with connected(primary.endpoint, cluster.engine.admin) as link:
                 replication.drop_slots(link, [name.replace("-", "_")])
-            cluster.runtime.discard(name)
+            cluster.runtime.remove(name)
 
 
 def strays_left(strays: Sequence[str]) -> tuple[Finding, ...]:

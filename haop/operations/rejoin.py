@@ -1,6 +1,7 @@
 """`haop rejoin NODE`: make a former primary, or a standby that cannot follow, a standby of the primary."""
 
 from haop.engines.base import Note
+from haop.operations import salvage
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
@@ -9,15 +10,15 @@ def plan(cluster: Cluster, node: str) -> str:
     """What would be done, in a sentence; changes nothing.
 
     Raises:
-        Refused: there is no such node, or it is the primary that the others follow.
+        Refused: there is no such node, it is the primary that the others follow, or only a rebuild can help.
         NoPrimary: there is nothing to follow.
     """
     return cluster.engine.plan_rejoin(cluster.engine.observe(), cluster.require_node(node))
 
 
 def execute(cluster: Cluster, node: str, note: Note) -> str:
-    """Do it; returns what the node script decided."""
+    """Do it; returns what the node script decided, and what was kept of the WAL that only this node had."""
     with audited(cluster.project, "rejoin", node=node) as outcome:
         cluster.engine.rejoin(node, note)
-        outcome.detail = cluster.engine.last_decision(node)
+        outcome.detail = cluster.engine.last_decision(node) + salvage.collected(cluster)
     return outcome.detail

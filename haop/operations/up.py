@@ -13,7 +13,7 @@ from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.status import Reachable, Unreachable
-from haop.operations import converge, heal, passwords, render, status, verify
+from haop.operations import converge, heal, passwords, render, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
@@ -70,7 +70,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             if prune:
                 converge.prune(cluster, strays, progress)
             found = converge.restart(cluster, outdated, progress, consent)
-            outcome.detail = "; ".join([str(plan), *changes])
+            outcome.detail = "; ".join([str(plan), *changes]) + salvage.shown(cluster, progress)
             return replace(found, findings=(*found.findings, *converge.strays_left(() if prune else strays)))
         except HaopError as error:
             said = "No space left" in error.message
@@ -212,6 +212,9 @@ class _Up:
 
     def verify(self) -> None:
         everybody = self.nodes - {self._primary()}
+        for name in filter(self.cluster.runtime.rebuilding, everybody):
+            with self.progress.step(f"complete the rebuild of {name}"):
+                self.cluster.engine.rejoin(name, _nothing)
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
             verify.token_replayed(self.cluster, observed)

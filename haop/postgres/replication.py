@@ -7,6 +7,7 @@ from psycopg import sql
 from haop.model.lsn import Lsn
 from haop.model.spec import quorum
 from haop.postgres.connection import BoundedConnection
+from haop.postgres.queries import query
 
 
 def promote(connection: BoundedConnection) -> None:
@@ -61,6 +62,12 @@ def upstream(connection: BoundedConnection) -> str:
     """The connection string with which a standby follows; its password is in a file that it names."""
     row = connection.execute("SHOW primary_conninfo").fetchone()
     return str(row[0]) if row else ""
+
+
+def base_backup(connection: BoundedConnection, node: str) -> tuple[int, int] | None:
+    """How far the base backup is that a node takes: bytes streamed, and about how many there are; None without one."""
+    row = connection.execute(query("base_backup"), [node]).fetchone()
+    return (int(row[0]), int(row[1])) if row else None
 
 
 def write_token(connection: BoundedConnection, token: str) -> Lsn:

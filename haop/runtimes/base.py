@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState
 
@@ -14,21 +13,7 @@ from haop.model.service import Ending, LogLine, Service, ServiceState
 Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
 
-REWINDING = "rewinding"
 STOP_SECONDS = 120
-
-
-def check_marker(name: str, word: str) -> None:
-    """Refuse to replace a fence marker that says more than "fenced".
-
-    Raises:
-        HaopError: a rewind was interrupted, and left data that must not start.
-    """
-    if word == REWINDING:
-        raise HaopError(
-            f"{name} cannot rejoin: an interrupted pg_rewind left its data unusable",
-            hint="move its data directory and the marker beside it away; haop up clones it again",
-        )
 
 
 class Runtime(Protocol):
@@ -80,7 +65,7 @@ class Runtime(Protocol):
     def strays(self) -> Sequence[str]:
         """Services, or data of services, that `haop.toml` no longer names."""
 
-    def discard(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Stop such a service, and delete it with its data."""
 
     def state(self, name: str) -> ServiceState:
@@ -95,11 +80,15 @@ class Runtime(Protocol):
     def fence(self, name: str) -> None:
         """Dead, marked, will not restart; verified, or an error. A rewind that this interrupts stays marked as such."""
 
-    def readmit(self, name: str) -> None:
+    def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """Let a service start again, but only as the follower of another: replaces the fence.
 
+        Args:
+            name: of the service.
+            rebuild: its data are replaced by a clone, once that is whole.
+
         Raises:
-            HaopError: a rewind of its data was interrupted: they must not start at all.
+            HaopError: a rewind of its data was interrupted: they must not start at all, only be replaced.
         """
 
     def reinstate(self, name: str) -> None:
@@ -111,6 +100,18 @@ class Runtime(Protocol):
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """A file of its data, of a stopped service too; None where there is no such file."""
+
+    def rebuilding(self, name: str) -> bool:
+        """Whether its data are to be replaced by a clone, and are not yet."""
+
+    def give_back(self, name: str) -> None:
+        """A stopped service is as it was before `readmit(rebuild=True)`: its data, and its marker."""
+
+    def collect(self, name: str, into: Path) -> Sequence[str]:
+        """Copy the WAL that was kept beside its data into that folder, made where needed; the names of what was."""
+
+    def discard(self, name: str, kept: Sequence[str]) -> None:
+        """Remove what was kept beside its data under these names; what cannot be removed now stays."""
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """Whether its data have that file, of a stopped service too."""

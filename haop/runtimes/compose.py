@@ -7,7 +7,7 @@ start is in `stack/` and `.haop/secrets/`, so that it also starts with no haop a
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from haop.errors import HaopError
@@ -17,8 +17,8 @@ from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import node_image
 from haop.project import ENV, Project
-from haop.runtimes import container_logs, secret_files
-from haop.runtimes.base import REWINDING, STOP_SECONDS, Step
+from haop.runtimes import container_logs, kept_wal, markers, secret_files
+from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.container_fence import ContainerFence
 from haop.runtimes.container_networks import ContainerNetworks
 
@@ -39,6 +39,7 @@ class ComposeRuntime:
         self._project = project
         self._identity = identity
         self._data = PurePosixPath(layout(project.spec.postgres).data)
+        self._kept = self._data.with_name(f"{self._data.name}.{kept_wal.FOLDER}")
 
     @property
     def tls(self) -> bool:
@@ -157,7 +158,7 @@ class ComposeRuntime:
 
         return sorted(strays.find(self._containers, self._spec.name) - {"cluster", *self._names()})
 
-    def discard(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Its container, and then its volume."""
         from haop.docker import strays  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
 
@@ -185,7 +186,8 @@ class ComposeRuntime:
         """Start its container, made anew where it is missing; the engine may start it again by itself from now on."""
         self.provide({service.name: service})
         self._ensure(service.name)
-        if not self._is_node(service.name) or self._fence.word(service.name) != "fenced":
+        word = self._fence.word(service.name) if self._is_node(service.name) else ""
+        if word != markers.FENCED and not markers.is_rebuild(word):
             self._containers.set_restart(service.name, "unless-stopped")
         self._containers.start(service.name)
 
@@ -224,24 +226,44 @@ class ComposeRuntime:
         self._ensure(name)
         self._fence.raise_around(name)
 
-    def readmit(self, name: str) -> None:
+    def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""
         self._ensure(name)
-        self._fence.open_for(name, "rejoin")
+        self._fence.open_for_rejoin(name, rebuild=rebuild)
 
     def reinstate(self, name: str) -> None:
         """The marker changes from "fenced" to "reinstate"; the engine may start the container again."""
         self._ensure(name)
-        self._fence.open_for(name, "reinstate")
+        self._fence.open_for_reinstatement(name)
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """Through the engine."""
         self._ensure(name)
         return self._containers.read(name, self._data / path)
 
+    def rebuilding(self, name: str) -> bool:
+        """From its marker."""
+        return bool(self._containers.inspect(name)) and markers.is_rebuild(self._fence.word(name))
+
+    def give_back(self, name: str) -> None:
+        """From its marker, too."""
+        self._fence.give_back(name)
+
+    def collect(self, name: str, into: Path) -> Sequence[str]:
+        """Through the engine, running or not."""
+        return (
+            kept_wal.collect_from_container(self._containers, name, self._kept, into)
+            if self._containers.inspect(name)
+            else ()
+        )
+
+    def discard(self, name: str, kept: Sequence[str]) -> None:
+        """By a program in the container, where it runs."""
+        kept_wal.discard_in_container(self._containers, name, self._kept, kept)
+
     def rejoining(self, name: str) -> bool:
         """From its marker."""
-        return self.state(name).state is State.RUNNING and self._fence.word(name) in {"rejoin", REWINDING}
+        return self.state(name).state is State.RUNNING and markers.is_on_its_way(self._fence.word(name))
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """Through the engine, running or not."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from haop.errors import HaopError
 from haop.model.service import State
-from haop.runtimes.base import REWINDING, check_marker
+from haop.runtimes import markers
 
 if TYPE_CHECKING:
     from haop.docker.containers import Containers
@@ -20,6 +20,7 @@ class ContainerFence:
     def __init__(self, containers: "Containers", data: PurePosixPath, nodes: Sequence[str]) -> None:
         self._containers = containers
         self._marker = data.with_name(f"{data.name}.fence")
+        self._replaced = data.with_name(f"{data.name}.replaced")
         self._nodes = nodes
 
     def stands(self, name: str) -> bool:
@@ -40,14 +41,29 @@ class ContainerFence:
         """
         self._containers.set_restart(name, "no")
         self._end(name)
-        if self.word(name) != REWINDING:
-            self._mark(name, "fenced")
+        self._mark(name, markers.fenced(self.word(name)))
         self._end(name)  # what the engine began before it was told no has found the marker by now, or ends here
 
-    def open_for(self, name: str, word: str) -> None:
-        """Let it start again, as what the word says."""
-        check_marker(name, self.word(name))
+    def open_for_rejoin(self, name: str, *, rebuild: bool) -> None:
+        """Let it start again, but only as a standby; for a rebuild, not by the engine: that would hide how it ended."""
+        word = markers.readmitted(name, self.word(name), rebuild=rebuild)
+        if markers.is_rebuild(word):
+            self._containers.set_restart(name, "no")
         self._mark(name, word)
+
+    def open_for_reinstatement(self, name: str) -> None:
+        """Let it start again as what it was."""
+        self._mark(name, markers.reinstated(name, self.word(name)))
+
+    def give_back(self, name: str) -> None:
+        """What it said before a rebuild, unless that is only about to remove what it has replaced.
+
+        No file can be removed from a container that does not run. Who had no marker was a standby, and as that it is
+        readmitted.
+        """
+        word = self.word(name)
+        if markers.is_rebuild(word) and self._containers.size(name, self._replaced) is None:
+            self._mark(name, markers.before_rebuild(word) or markers.REJOIN)
 
     def _end(self, name: str) -> None:
         """No container works in the node's data any more: its own, and what somebody has run beside it."""

@@ -4,7 +4,6 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 (which process runs it), `secrets/`. `cluster/` is shared by all.
 """
 
-import os
 import shutil
 import signal
 import time
@@ -22,8 +21,8 @@ from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
-from haop.runtimes import account, log_files, preflight, processes
-from haop.runtimes.base import REWINDING, STOP_SECONDS, Step, check_marker
+from haop.runtimes import account, kept_wal, log_files, markers, preflight, private_files, processes
+from haop.runtimes.base import STOP_SECONDS, Step
 
 _HOST = "127.0.0.1"
 _LOG_LIMIT = 10 * 2**20
@@ -103,7 +102,7 @@ class LocalRuntime:
         known = {"cluster", *(node.name for node in self._spec.nodes)}
         return sorted(f.name for f in self._home.glob("*/") if f.name not in known and (f / "log").exists())
 
-    def discard(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """The folder goes last, so that a second attempt finds it."""
         self.stop(name)
         self.kill(name)
@@ -179,20 +178,38 @@ class LocalRuntime:
         self.kill(name)
         for process in processes.stray(self._data(name)):
             processes.kill(process)
-        if self._marker(name) != REWINDING:
-            self._mark(name, "fenced")
+        self._mark(name, markers.fenced(self._marker(name)))
         if self._process(name):
             raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the machine")
 
-    def readmit(self, name: str) -> None:
+    def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
-        check_marker(name, self._marker(name))
-        self._mark(name, "rejoin")
+        self._mark(name, markers.readmitted(name, self._marker(name), rebuild=rebuild))
+
+    def rebuilding(self, name: str) -> bool:
+        """From its marker."""
+        return markers.is_rebuild(self._marker(name))
+
+    def give_back(self, name: str) -> None:
+        """What the marker said before, unless the rebuild is only about to remove what it has replaced."""
+        if not self.rebuilding(name) or self._beside(name, "replaced").exists():
+            return
+        if word := markers.before_rebuild(self._marker(name)):
+            self._mark(name, word)
+        else:
+            private_files.remove(self._fence(name))
+
+    def collect(self, name: str, into: Path) -> Sequence[str]:
+        """From beside the data directory."""
+        return kept_wal.collect(self._beside(name, kept_wal.FOLDER), into)
+
+    def discard(self, name: str, kept: Sequence[str]) -> None:
+        """There."""
+        kept_wal.discard(self._beside(name, kept_wal.FOLDER), kept)
 
     def reinstate(self, name: str) -> None:
         """The marker changes from "fenced" to "reinstate"; the node script removes it."""
-        check_marker(name, self._marker(name))
-        self._mark(name, "reinstate")
+        self._mark(name, markers.reinstated(name, self._marker(name)))
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """From the data directory."""
@@ -203,7 +220,7 @@ class LocalRuntime:
 
     def rejoining(self, name: str) -> bool:
         """From its marker."""
-        return self._process(name) is not None and self._marker(name) in {"rejoin", REWINDING}
+        return self._process(name) is not None and markers.is_on_its_way(self._marker(name))
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """In the data directory."""
@@ -256,7 +273,7 @@ class LocalRuntime:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._own(folder)
         for path, text in service.secrets.items():
-            self._write(home / "secrets" / path, text)
+            private_files.write(home / "secrets" / path, text, self.run_as)
         if (log_file := self._log(service.name)).exists() and log_file.stat().st_size > _LOG_LIMIT:
             log_file.replace(log_file.with_suffix(".1"))
         log_file.touch(mode=0o600)
@@ -275,27 +292,11 @@ class LocalRuntime:
 
     def _mark(self, name: str, word: str) -> None:
         """Write the fence marker whole or not at all, and onto the disk before returning."""
-        self._write(self._fence(name), f"{word}\n")
-        folder = os.open(self._fence(name).parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def _write(self, path: Path, text: str) -> None:
-        """Whole or not at all. The folder is the servers' user's: never write through a link that it may have made."""
-        making = path.with_name(f"{path.name}.new")
-        making.unlink(missing_ok=True)
-        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        self._own(making)
-        making.replace(path)
+        private_files.write(self._fence(name), f"{word}\n", self.run_as)
+        private_files.sync_folder(self._fence(name).parent)
 
     def _own(self, path: Path) -> None:
-        if self.run_as.switches:
-            os.chown(path, self.run_as.uid, self.run_as.gid, follow_symlinks=False)
+        private_files.own(path, self.run_as)
 
     def _marker(self, name: str) -> str:
         """The word of the fence marker; "" where there is none."""
@@ -311,7 +312,10 @@ class LocalRuntime:
         return self._home / name / "data"
 
     def _fence(self, name: str) -> Path:
-        return self._home / name / "data.fence"
+        return self._beside(name, "fence")
+
+    def _beside(self, name: str, what: str) -> Path:
+        return self._home / name / f"data.{what}"
 
     def _log(self, name: str) -> Path:
         return self._home / name / "log"

@@ -203,7 +203,7 @@ def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) ->
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
     support.local(shop)._mark(standby, "rewinding")
-    assert "move it and" in refused(shop, standby)
+    assert f"unusable: haop rebuild {standby}" in refused(shop, standby)
     with pytest.raises(HaopError, match="an interrupted pg_rewind left"):
         up(shop, Quiet())
     support.set_aside(shop, standby)
@@ -253,7 +253,7 @@ def test_a_diverged_standby_that_went_down_does_not_keep_what_the_new_primary_ne
         cluster.engine.point("db3", "db2")
         wait_until(lambda: diverged(cluster, "db3"), deadline=20, waiting_for="db3 to know of the new timeline")
         getattr(cluster.runtime, how)("db3")
-        rejoin.execute(cluster, "db3", silent)
+        assert "; WAL that only db3 had, 0/" in rejoin.execute(cluster, "db3", silent)
         streams(cluster, "db3")
         assert not support.sql(cluster, "db3", there)
 

@@ -1,0 +1,39 @@
+"""Files in folders that belong to the servers' user: never written through a link that it may have made."""
+
+import os
+from pathlib import Path
+
+from haop.process import RunAs
+
+
+def write(path: Path, text: str, run_as: RunAs) -> None:
+    """Whole or not at all, and onto the disk; its folder's entry is not."""
+    making = path.with_name(f"{path.name}.new")
+    making.unlink(missing_ok=True)
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    own(making, run_as)
+    making.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file for good."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def own(path: Path, run_as: RunAs) -> None:
+    """Give it to the servers' user."""
+    if run_as.switches:
+        os.chown(path, run_as.uid, run_as.gid, follow_symlinks=False)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring what a folder lists onto the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
