@@ -4,7 +4,14 @@
 WITH files AS (
     SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting FROM pg_file_settings ORDER BY lower(name), seqno DESC
 )
-SELECT server.name, server.setting AS current, coalesce(files.setting, server.boot_val) AS wanted
+SELECT
+    server.name,
+    current_setting(server.name) AS current,
+    coalesce(files.setting, CASE
+        WHEN server.unit LIKE '%B' AND server.boot_val NOT LIKE '-%' THEN replace(pg_size_pretty(
+            server.boot_val::bigint * pg_size_bytes(regexp_replace(server.unit, '^(\D)', '1\1'))), ' ', '')
+        ELSE server.boot_val || coalesce(server.unit, '')
+    END) AS wanted
 FROM pg_settings AS server
 LEFT JOIN files ON files.name = lower(server.name)
 WHERE server.pending_restart
