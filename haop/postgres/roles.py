@@ -79,7 +79,9 @@ def ensure_database(connection: BoundedConnection, name: str, owner: str, monito
         if former == owner:
             return None
         if not superuser:
-            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(former), sql.Identifier(owner)))
+            before, after = sql.Identifier(former), sql.Identifier(owner)
+            connection.execute(sql.SQL("REVOKE {} FROM {}").format(after, before))  # of an owner that comes back
+            connection.execute(sql.SQL("GRANT {} TO {}").format(before, after))
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner)))
         return f"owner of {name} {former} → {owner}"
     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner)))

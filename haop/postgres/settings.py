@@ -10,9 +10,10 @@ from haop.postgres.queries import query
 from haop.waiting import wait_until
 
 _RELOAD_SECONDS = 15.0
+# What names no file says that a setting which only a start can change is no longer in any (guc-file.l).
 _WRONG = """
-SELECT coalesce(sourcefile, '') || ': ' || error FROM pg_file_settings
-WHERE error IS NOT NULL AND NOT applied
+SELECT sourcefile || ': ' || error FROM pg_file_settings
+WHERE error IS NOT NULL AND NOT applied AND sourcefile IS NOT NULL
     AND coalesce(lower(name), '') NOT IN (SELECT lower(name) FROM pg_settings WHERE context = 'postmaster')
 UNION ALL
 SELECT 'pg_hba.conf, line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL

@@ -58,7 +58,7 @@ class Shop:
         assert count == 1, f"{count} times {old!r} in {file}"
         path.write_text(text)
 
-    def set(self, **parameters: str | None) -> None:
+    def ask(self, **parameters: str | None) -> None:
         """Settings of [postgres.parameters]; None takes one out."""
         path = self.root / "haop.toml"
         for name, value in parameters.items():
@@ -97,18 +97,20 @@ def never(plan: Sequence[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def pair(runtime: str) -> Iterator[Shop]:
-    with support.folder() as folder:
-        with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
-            shop = Shop(cluster.project.root, runtime)
-            try:
-                yield shop
-            finally:
-                support.end(shop.cluster)
+    with (
+        support.folder() as folder,
+        support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster,
+    ):
+        shop = Shop(cluster.project.root, runtime)
+        yield shop
+        support.end(shop.cluster)
 
 
 @pytest.fixture
 def shop(pair: Shop) -> Iterator[Shop]:
+    kept = (pair.root / "haop.toml").read_text()
     yield pair
+    (pair.root / "haop.toml").write_text(kept)
     found = pair.up(yes, prune=True)
     assert found.health is Health.HEALTHY
     assert {finding.code for finding in found.findings} <= {"tls-off"}
@@ -173,7 +175,7 @@ CHANGES: tuple[tuple[str, dict[str, str | None], dict[str, str]], ...] = (
 
 def test_every_class_of_parameter_is_changed_without_an_outage_beyond_a_switchover(shop: Shop) -> None:
     for what, asked, wanted in CHANGES:
-        shop.set(**asked)
+        shop.ask(**asked)
         print(what)
         with clients(shop):
             before, found = shop.started(), shop.up()
@@ -202,10 +204,10 @@ def test_every_class_of_parameter_is_changed_without_an_outage_beyond_a_switchov
 
 def test_a_reload_is_enough_where_it_is_and_asks_nobody(shop: Shop) -> None:
     before = shop.started()
-    shop.set(log_min_duration_statement="2s")
+    shop.ask(log_min_duration_statement="2s")
     assert shop.up(never).health is Health.HEALTHY
     assert shop.everywhere("log_min_duration_statement") == {"2s"}
-    shop.set(log_min_duration_statement=None)
+    shop.ask(log_min_duration_statement=None)
     shop.up(never)
     assert shop.everywhere("log_min_duration_statement") == {"1s"}
     assert shop.started() == before
@@ -213,35 +215,35 @@ def test_a_reload_is_enough_where_it_is_and_asks_nobody(shop: Shop) -> None:
 
 def test_without_a_terminal_what_needs_a_restart_is_named_and_exits_0(shop: Shop) -> None:
     before, (now,) = shop.started(), shop.everywhere("max_locks_per_transaction")
-    shop.set(max_locks_per_transaction="80")
+    shop.ask(max_locks_per_transaction="80")
     done = shop.haop("up")
     assert done.code == 0, done.err
     assert f"max_locks_per_transaction {now} → 80 on db1, db2" in done.err
     assert "restart-needed" in shop.haop("up", "--json").out
     assert shop.started() == before
-    shop.set(max_locks_per_transaction=None)
+    shop.ask(max_locks_per_transaction=None)
     assert not named(shop.up(never), "restart-needed")
 
 
 def test_settings_that_postgresql_rejects_are_refused_and_nothing_changes(shop: Shop) -> None:
     conf = shop.root / "stack/postgresql.conf"
     before, text = shop.started(), conf.read_text()
-    shop.set(checkpoint_timeout="lots")
+    shop.ask(checkpoint_timeout="lots")
     with pytest.raises(Refused, match="checkpoint_timeout"):
         shop.up(yes)
     assert conf.read_text() == text
-    shop.set(checkpoint_timeout=None)
+    shop.ask(checkpoint_timeout=None)
     assert shop.started() == before
 
 
 def test_a_setting_with_which_no_server_starts_costs_a_standby_not_the_primary(shop: Shop) -> None:
     primary = support.primary_of(shop.cluster)
     before = shop.started()[primary]
-    shop.set(huge_pages="on", shared_buffers="10000GB")
+    shop.ask(huge_pages="on", shared_buffers="4000GB")
     with pytest.raises(HaopError, match=r"db\d ended: "):
         shop.up(yes)
     assert shop.started()[primary] == before
-    shop.set(huge_pages=None, shared_buffers="16MB")
+    shop.ask(huge_pages=None, shared_buffers="16MB")
     assert shop.up(yes).health is Health.HEALTHY
     assert shop.started()[primary] == before
 
@@ -250,7 +252,8 @@ def accepts(shop: Shop, node: str, login: Login) -> bool:
     try:
         support.connect(shop.cluster, node, login).close()
     except psycopg.OperationalError as error:
-        assert "password authentication failed" in str(error), error
+        if "password authentication failed" not in str(error):
+            raise
         return False
     return True
 
@@ -428,11 +431,11 @@ def test_restart_of_one_of_all_and_rolling(shop: Shop) -> None:
     assert shop.haop("restart", standby, "--rolling").code == 2
     assert restarted(primary, "--yes") == {primary}
     assert support.primary_of(shop.cluster) == primary
-    shop.set(max_prepared_transactions="10")
+    shop.ask(max_prepared_transactions="10")
     assert restarted("--yes") == {primary, standby}
     assert support.primary_of(shop.cluster) == primary
     assert shop.everywhere("max_prepared_transactions") == {"10"}
-    shop.set(max_prepared_transactions=None)
+    shop.ask(max_prepared_transactions=None)
     assert restarted("--yes") == {primary, standby}
     assert shop.everywhere("max_prepared_transactions") == {"0"}, "lowered in one go"
     with clients(shop):
