@@ -6,21 +6,10 @@ from dataclasses import replace
 from haop.errors import Degraded
 from haop.model.health import Finding, Severity
 from haop.model.settings import Restarts
-from haop.model.status import ClusterStatus
 from haop.operations import restart as restarts
 from haop.operations import status
-from haop.operations.audit import record
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
-from haop.postgres import settings
-
-
-def reload(cluster: Cluster, observed: ClusterStatus) -> None:
-    """Let every server read its files again that has not."""
-    admin = cluster.engine.admin
-    changed = Restarts(settings={n.name: settings.reload_stale(n.endpoint, admin) for n in observed.reachable})
-    if changed:
-        record(cluster.project, "reload settings", "; ".join(changed.told()))
 
 
 def restart(

@@ -9,6 +9,7 @@ from haop.operations.audit import record
 from haop.operations.cluster import Cluster
 from haop.postgres import replication, roles
 from haop.postgres.connection import BoundedConnection, connected
+from haop.postgres.pointing import followed_by
 from haop.project import Project
 
 _KNOWN = "superuser_password"
@@ -25,6 +26,10 @@ def converge(cluster: Cluster, primary: BoundedConnection) -> None:
     if changed:
         record(cluster.project, "change passwords", ", ".join(changed))
     cluster.runtime.refresh([node.name for node in cluster.project.spec.nodes])
+    for standby in cluster.engine.observe().standbys:
+        with connected(standby.endpoint, cluster.engine.admin) as link:
+            if upstream := followed_by(replication.upstream(link), own.replication_user):
+                replication.follow(link, upstream, cluster.project.spec.node(standby.name).slot)
     _remember(cluster.project, own.postgres_password)
 
 

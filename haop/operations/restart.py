@@ -6,8 +6,9 @@ from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
 from haop.model.settings import Restarts
+from haop.model.status import ClusterStatus
 from haop.operations import render, status, switchover, verify
-from haop.operations.audit import audited
+from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.postgres import settings
@@ -32,7 +33,17 @@ def prepare(cluster: Cluster, progress: Progress) -> Sequence[str]:
     """
     cluster.runtime.check(cluster.settings())
     render.write(cluster.project, cluster.stack())
-    return cluster.runtime.create(cluster.services(), progress.step)
+    outdated = cluster.runtime.create(cluster.services(), progress.step)
+    reload(cluster, cluster.engine.observe())  # only a server that has read them knows what waits for a restart
+    return outdated
+
+
+def reload(cluster: Cluster, observed: ClusterStatus) -> None:
+    """Let every server read its files again that has not."""
+    admin = cluster.engine.admin
+    changed = Restarts(settings={n.name: settings.reload_stale(n.endpoint, admin) for n in observed.reachable})
+    if changed:
+        record(cluster.project, "reload settings", "; ".join(changed.told()))
 
 
 def is_primary(cluster: Cluster, name: str) -> bool:

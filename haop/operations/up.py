@@ -13,7 +13,7 @@ from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.status import Reachable, Unreachable
-from haop.operations import converge, heal, passwords, render, status, strays, verify
+from haop.operations import converge, heal, passwords, render, restart, status, strays, verify
 from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
@@ -215,7 +215,7 @@ class _Up:
         everybody = self.nodes - {self._primary()}
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
-            converge.reload(self.cluster, observed)
+            restart.reload(self.cluster, observed)
             verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):
