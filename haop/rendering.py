@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from haop.model.containers import layout
 from haop.model.endpoint import Endpoint
 from haop.model.service import Service
-from haop.model.spec import ClusterSpec, Durability, node_image, quorum
+from haop.model.spec import NODES_AT_MOST, ClusterSpec, Durability, node_image, quorum
 
 # --locale-provider=builtin sorts alike on every machine, whatever its C library; it came with 17.
 _LOCALE_BUILTIN = "--locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C"
@@ -30,7 +30,7 @@ def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[
         "cluster": spec.name,
         "postgres": spec.postgres,
         "nodes": [{"name": name, "host": place.host, "port": place.port} for name, place in places.items()],
-        "node_count": len(spec.nodes),
+        "most_nodes": NODES_AT_MOST,
         "locale": _LOCALE_BUILTIN if spec.postgres >= 17 else _LOCALE_OLDER,
         "networks": networks,
         "parameters": spec.parameters,

@@ -21,6 +21,8 @@ MAJORS = (15, 18)
 RUNTIMES = ("local", "compose")
 # Of a test that uses `runtime`: what it says can be said of processes alone; its comment gives the reason.
 only_local = pytest.mark.parametrize("runtime", ["local"], indirect=True)
+# Of containers alone: processes have no limits, and nothing stands beside them.
+only_compose = pytest.mark.parametrize("runtime", ["compose"], indirect=True)
 REQUIRED = set(filter(None, os.environ.get("HAOP_REQUIRE", "").split(",")))
 
 

@@ -11,7 +11,7 @@ from haop.engines.rebuilding import Rebuild
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Service, State
-from haop.model.spec import ClusterSpec, Durability
+from haop.model.spec import ClusterSpec, Durability, quorum
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
 from haop.postgres import replication
 from haop.postgres.connection import BoundedConnection, Login, connected
@@ -168,15 +168,16 @@ class StreamingEngine:
         self._runtime.start(self.services()[node])
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
-        """Wait until these nodes stream, then set whose confirmation the primary waits for."""
+        """Wait until these nodes stream, then set whose confirmation the primary waits for: nobody's without sync."""
         status = wait_until(
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
-        if self._spec.durability is Durability.SYNC and status.primary:
-            streaming = [node.name for node in status.standbys if status.streams(node.name)]
+        streaming = [node.name for node in status.standbys if status.streams(node.name)]
+        confirming = streaming if self._spec.durability is Durability.SYNC else []
+        if status.primary and status.primary.server.synchronous_standby_names != quorum(confirming):
             with connected(status.primary.endpoint, self.admin) as connection:
-                replication.set_synchronous(connection, streaming)
+                replication.set_synchronous(connection, confirming)
         return status
 
     def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:

@@ -134,6 +134,7 @@ class ClusterSpec:
             web=WebSpec.from_table(web) if "web" in document and runtime == "compose" else None,
         )
         _addons_fit(spec, document)
+        _room(spec)
         for table in (cluster, database, objectives, local, postgres, top):
             table.close()
         return spec
@@ -203,6 +204,22 @@ def _parameters(table: Table) -> dict[str, str]:
         parameters[key.lower()] = ("on" if value else "off") if isinstance(value, bool) else str(value)
     table.values = {}
     return parameters
+
+
+def _room(spec: ClusterSpec) -> None:
+    """PostgreSQL accepts these values when it reads them, and then does not start, or nobody can follow it."""
+
+    def number(name: str, default: int) -> int:
+        return int(value) if (value := spec.parameters.get(name, "")).isdecimal() else default
+
+    reserved = number("superuser_reserved_connections", 3) + number("reserved_connections", 0)
+    for name, least, why in (
+        ("max_connections", reserved + 1, f"{reserved} of them are reserved"),
+        ("max_wal_senders", len(spec.nodes) + 1, "each other node streams, and a clone takes two"),
+        ("max_replication_slots", len(spec.nodes), "one for each node"),
+    ):
+        if number(name, least) < least:
+            raise SpecError(f"postgres.parameters.{name}", f"expected at least {least}: {why}")
 
 
 def _raise(error: Exception) -> Any:

@@ -15,6 +15,11 @@ class Outcome:
     detail: str | None = None
 
 
+def record(project: Project, action: str, detail: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    """An audit line of its own for something that was done on the way: what comes after it may fail."""
+    project.record(action, "done", at=clock.now(), detail=detail)
+
+
 @contextmanager
 def audited(
     project: Project, action: str, *, node: str | None = None, clock: Clock = SYSTEM_CLOCK

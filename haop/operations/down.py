@@ -14,7 +14,8 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
     A primary that stops first hands its last WAL, the shutdown checkpoint included, to the standbys that still run.
     """
     spec, runtime = cluster.project.spec, cluster.runtime
-    nodes = [node.name for node in spec.nodes]
+    left = runtime.strays()
+    nodes = [*(node.name for node in spec.nodes), *left]
     addons = list(spec.addons)[::-1]
     running = {name for name in (*addons, *nodes) if runtime.state(name).state in {State.RUNNING, State.PAUSED}}
     by_role = sorted((name for name in nodes if name in running), key=lambda name: not cluster.engine.was_primary(name))
@@ -29,5 +30,7 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
                 runtime.stop(name)
         if volumes or runtime.unattended:
             with progress.step("delete the data" if volumes else "remove the containers") as tell:
+                for name in left if volumes else ():
+                    runtime.remove(name)
                 runtime.down(volumes=volumes, say=say if volumes else tell)
     return tuple(order)

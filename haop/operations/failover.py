@@ -1,6 +1,7 @@
 """`haop failover`: the primary is gone; fence it, then promote the most advanced standby."""
 
 from haop.engines.base import Note, Promotion
+from haop.operations import strays
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
@@ -14,11 +15,13 @@ def plan(cluster: Cluster, to: str | None) -> Promotion:
     """
     if to:
         cluster.require_node(to)
+    strays.find(cluster)  # refuses where one of them is the primary: it would not be fenced
     return cluster.engine.plan_failover(cluster.engine.observe(), to)
 
 
 def execute(cluster: Cluster, to: str | None, note: Note) -> Promotion:
     """Do it. Returns what was done."""
+    strays.find(cluster)
     with audited(cluster.project, "failover") as outcome:
         done = cluster.engine.failover(to, note)
         fenced = f"fenced {', '.join(done.fence)}; " if done.fence else ""

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from haop.engines.streaming import REJOIN_SECONDS
-from haop.errors import NoPrimary, Refused
+from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
 from haop.model.settings import Restarts
+from haop.model.status import ClusterStatus
 from haop.operations import render, status, switchover, verify
-from haop.operations.audit import audited
+from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.postgres import settings
@@ -32,7 +33,17 @@ def prepare(cluster: Cluster, progress: Progress) -> Sequence[str]:
     """
     cluster.runtime.check(cluster.settings())
     render.write(cluster.project, cluster.stack())
-    return cluster.runtime.create(cluster.services(), progress.step)
+    outdated = cluster.runtime.create(cluster.services(), progress.step)
+    reload(cluster, cluster.engine.observe())  # only a server that has read them knows what waits for a restart
+    return outdated
+
+
+def reload(cluster: Cluster, observed: ClusterStatus) -> None:
+    """Let every server read its files again that has not."""
+    admin = cluster.engine.admin
+    changed = Restarts(settings={n.name: settings.reload_stale(n.endpoint, admin) for n in observed.reachable})
+    if changed:
+        record(cluster.project, "reload settings", "; ".join(changed.told()))
 
 
 def is_primary(cluster: Cluster, name: str) -> bool:
@@ -55,13 +66,16 @@ def one(cluster: Cluster, name: str, progress: Progress) -> None:
 
 
 def everything(cluster: Cluster, progress: Progress) -> None:
-    """Restart all nodes in their places, the primary first."""
+    """Restart all nodes in their places: the standbys first, the primary first where it must be lowered first."""
     primary = _primary(cluster)
     with audited(cluster.project, "restart") as outcome:
-        names = [primary, *(node.name for node in cluster.engine.observe().standbys)]
+        standbys = [node.name for node in cluster.engine.observe().standbys]
+        names = [primary, *standbys] if pending(cluster).lowers else [*standbys, primary]
         outcome.detail = ", ".join(names)
         for name in names:
             _restart(cluster, name, progress)
+            if name == primary:
+                _replayed(cluster, frozenset(standbys))
 
 
 def rolling(cluster: Cluster, progress: Progress, outdated: Sequence[str] = ()) -> str:
@@ -77,12 +91,12 @@ def rolling(cluster: Cluster, progress: Progress, outdated: Sequence[str] = ()) 
     if trouble := status.disturbance(cluster, found):
         raise NoPrimary(f"no rolling restart while the cluster is not steady: {trouble.message}", hint=trouble.hint)
     with audited(cluster.project, "restart --rolling") as outcome:
-        nodes = frozenset(node.name for node in cluster.project.spec.nodes)
-        if not pending(cluster, outdated).primary_first(nodes):
+        nodes, waiting = frozenset(node.name for node in cluster.project.spec.nodes), pending(cluster, outdated)
+        if not waiting.primary_first(nodes):
             _round(cluster, progress)
         if pending(cluster).nodes:
             _lower(cluster, progress)
-        outcome.detail = f"{(primary := _primary(cluster))} is primary"
+        outcome.detail = "; ".join((*waiting.told(), f"{(primary := _primary(cluster))} is primary"))
     return primary
 
 
@@ -106,10 +120,13 @@ def _lower(cluster: Cluster, progress: Progress) -> None:
     primary = _primary(cluster)
     if pending(cluster).settings.get(primary):
         _restart(cluster, primary, progress)
-        standbys = frozenset(node.name for node in cluster.project.spec.nodes) - {primary}
-        verify.token_replayed(cluster, cluster.engine.await_streaming(standbys, REJOIN_SECONDS))
+        _replayed(cluster, frozenset(node.name for node in cluster.project.spec.nodes) - {primary})
     for name in pending(cluster).nodes:
         _restart(cluster, name, progress)
+
+
+def _replayed(cluster: Cluster, standbys: frozenset[str]) -> None:
+    verify.token_replayed(cluster, cluster.engine.await_streaming(standbys, REJOIN_SECONDS))
 
 
 def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
@@ -125,9 +142,17 @@ def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
             connection.execute("CHECKPOINT")  # so that the stop, which writes another, is quick
         _anew(cluster, name, progress)
         wait_until(
-            lambda: name in {node.name for node in cluster.engine.observe().primaries}, deadline=_START_SECONDS,
-            pause=0.02, waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
+            lambda: _accepts_writes(cluster, name), deadline=_START_SECONDS, pause=0.02,
+            waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
         )  # fmt: skip
+
+
+def _accepts_writes(cluster: Cluster, name: str) -> bool:
+    observed = cluster.engine.observe()
+    if (node := observed.node(name)).service.state is State.STOPPED:
+        hint = "correct haop.toml where that is the cause, then haop up starts it again"
+        raise HaopError(f"{name}, the primary, ended: {cluster.engine.last_words(name)}", hint=hint)
+    return node in observed.primaries
 
 
 def _anew(cluster: Cluster, name: str, progress: Progress) -> None:

@@ -13,8 +13,8 @@ from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.status import Reachable, Unreachable
-from haop.operations import converge, heal, passwords, render, salvage, status, verify
-from haop.operations.audit import audited
+from haop.operations import converge, heal, passwords, render, restart, salvage, status, strays, verify
+from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
 from haop.operations.progress import Progress
@@ -51,8 +51,8 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
         NoPrimary: no node may start as the primary, or two did.
         DeadlineExceeded: a step took too long; run it again, it goes on from there.
     """
-    strays = cluster.runtime.strays()
-    if prune and strays and not consent(converge.told(strays)):
+    left = strays.find(cluster)
+    if prune and left and not consent(strays.told(left)):
         raise Refused("not confirmed", hint="haop up without --prune leaves what haop.toml no longer names")
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
@@ -66,12 +66,13 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
         outcome.detail = str(plan)
         begun = SYSTEM_CLOCK.now()
         try:
-            changes = _Up(cluster, services, progress).run(plan)
-            if prune:
-                converge.prune(cluster, strays, progress)
+            _Up(cluster, services, progress).run(plan)
+            if prune and left:
+                strays.remove(cluster, left, progress)
+                outcome.detail = f"{plan}; removed {', '.join(left)}"
             found = converge.restart(cluster, outdated, progress, consent)
-            outcome.detail = "; ".join([str(plan), *changes]) + salvage.shown(cluster, progress)
-            return replace(found, findings=(*found.findings, *converge.strays_left(() if prune else strays)))
+            outcome.detail += salvage.shown(cluster, progress)
+            return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
         except HaopError as error:
             said = "No space left" in error.message
             if not said and not _disk_was_full(cluster, begun):
@@ -102,8 +103,7 @@ class _Up:
         self.progress = progress
         self.nodes = frozenset(node.name for node in cluster.project.spec.nodes)
 
-    def run(self, plan: Plan) -> tuple[str, ...]:
-        """Returns what was changed to be as asked for."""
+    def run(self, plan: Plan) -> None:
         self.mend_networks()
         for name in plan.resume:
             with self.progress.step(f"let {name} go on"):
@@ -113,14 +113,12 @@ class _Up:
         passwords.admit(self.cluster)
         self.require_one_primary()
         with self.progress.step("roles and slots"):
-            changed = self.converge()
+            self.converge()
         self.start_standbys(plan.standbys)
         for name in plan.rejoin:
             with self.progress.step(f"rejoin {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
-        reread = converge.reload(self.cluster)
         self.verify()
-        return tuple(f"changed {what}" for what in (*(f"the password of {name}" for name in changed), *reread))
 
     def mend_networks(self) -> None:
         """An interrupted drill, or somebody's hand, may have cut a node off."""
@@ -189,10 +187,13 @@ class _Up:
     def make_database(self) -> None:
         spec = self.cluster.project.spec
         with self.primary() as link:
-            roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
+            link.execute("SET synchronous_commit = local")  # the standbys that would confirm may be yet to start
+            done = roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
+        if done:
+            record(self.cluster.project, "change database", done)
 
-    def converge(self) -> tuple[str, ...]:
-        """What a running primary must have before a standby can follow it; returns the roles with new passwords."""
+    def converge(self) -> None:
+        """What a running primary must have before a standby can follow it."""
         own, spec = self.cluster.secrets, self.cluster.project.spec
         wanted = {
             "owner": (spec.owner, own.database_password),
@@ -201,9 +202,10 @@ class _Up:
             "monitor": (own.monitor_user, own.monitor_password),
         }
         with self.primary() as link:
+            link.execute("SET synchronous_commit = local")
             roles.ensure_roles(link, wanted)
             replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != self._primary()])
-            return passwords.converge(self.cluster, link)
+            passwords.converge(self.cluster, link)
 
     def primary(self) -> AbstractContextManager[BoundedConnection]:
         """A connection to the primary that waits a minute for an answer."""
@@ -217,6 +219,7 @@ class _Up:
                 self.cluster.engine.rejoin(name, _nothing)
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
+            restart.reload(self.cluster, observed)
             verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):

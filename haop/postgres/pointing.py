@@ -5,6 +5,17 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from haop.model.endpoint import Endpoint
 
 
+def followed_by(conninfo: str, user: str) -> str | None:
+    """The same connection string, for another role; None where it is that role's already.
+
+    >>> followed_by("host=a user=replicator", "follower")
+    'host=a user=follower'
+    >>> followed_by("host=a user=replicator", "replicator")
+    """
+    kept = conninfo_to_dict(conninfo)
+    return None if kept.get("user", user) == user else make_conninfo("", **{**kept, "user": user})
+
+
 def pointed_at(conninfo: str, place: Endpoint) -> str:
     """The same connection string, for another server.
 

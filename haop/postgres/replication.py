@@ -41,6 +41,13 @@ def drop_slots(connection: BoundedConnection, names: Collection[str]) -> None:
     )
 
 
+def drop_slot(connection: BoundedConnection, name: str) -> bool:
+    """Drop a slot unless it is in use; whether there is none of that name now."""
+    drop_slots(connection, [name])
+    found = connection.execute("SELECT FROM pg_replication_slots WHERE slot_name = %s", [name])
+    return found.fetchone() is None
+
+
 def set_synchronous(connection: BoundedConnection, names: Sequence[str]) -> None:
     """Let a commit wait for any one of these standbys; for none of them when there are none."""
     wanted = quorum(names)

@@ -39,6 +39,8 @@ def ensure_passwords(connection: BoundedConnection, passwords: Mapping[str, str]
         ).decode()
         for setting in ("log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = panic"):
             connection.execute(f"SET {setting}")
+        # Confirmed by a standby, it would wait for one that may lack this very password.
+        connection.execute("SET synchronous_commit = local")
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
     return changed
 
@@ -60,14 +62,29 @@ def matches(verifier: str, password: str) -> bool:
         return False
 
 
-def ensure_database(connection: BoundedConnection, name: str, owner: str, monitor: str) -> None:
-    """Make the application's database unless it is there; only its owner and the monitor may connect."""
+def ensure_database(connection: BoundedConnection, name: str, owner: str, monitor: str) -> str | None:
+    """Make the application's database unless it is there; only its owner and the monitor may connect.
+
+    A new owner has what the one before has made, as its member. The one before keeps that, and may no longer connect.
+
+    Returns:
+        What was changed, in words; None where nothing had to be.
+    """
     database = sql.Identifier(name)
-    row = connection.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [name]).fetchone()
+    row = connection.execute(
+        "SELECT rolname, rolsuper FROM pg_database JOIN pg_roles ON pg_roles.oid = datdba WHERE datname = %s", [name]
+    ).fetchone()
     if row:
-        if row[0] != owner:
-            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner)))
-        return
+        former, superuser = row
+        if former == owner:
+            return None
+        if not superuser:
+            before, after = sql.Identifier(former), sql.Identifier(owner)
+            connection.execute(sql.SQL("REVOKE {} FROM {}").format(after, before))  # of an owner that comes back
+            connection.execute(sql.SQL("GRANT {} TO {}").format(before, after))
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner)))
+        return f"owner of {name} {former} → {owner}"
     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner)))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(monitor)))
+    return f"made the database {name}"

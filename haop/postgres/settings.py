@@ -1,24 +1,27 @@
 """Settings of a running server: read its files again, and say what waits for a restart."""
 
+from collections.abc import Mapping
+
 from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
 from haop.model.settings import Pending
-from haop.postgres.connection import Login, connected
+from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.queries import query
 from haop.waiting import wait_until
 
 _RELOAD_SECONDS = 15.0
+# What names no file says that a setting which only a start can change is no longer in any (guc-file.l).
 _WRONG = """
-SELECT coalesce(sourcefile, '') || ': ' || error FROM pg_file_settings
-WHERE error IS NOT NULL AND NOT applied
+SELECT sourcefile || ': ' || error FROM pg_file_settings
+WHERE error IS NOT NULL AND NOT applied AND sourcefile IS NOT NULL
     AND coalesce(lower(name), '') NOT IN (SELECT lower(name) FROM pg_settings WHERE context = 'postmaster')
 UNION ALL
 SELECT 'pg_hba.conf, line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL
 """
 
 
-def reload_stale(endpoint: Endpoint, login: Login) -> bool:
-    """Let a server read its files again where they are newer than what it has read; whether it had to.
+def reload_stale(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
+    """Let a server read its files again where they are newer than what it has read; what that changed.
 
     Raises:
         ConnectionFailed: it did not answer.
@@ -29,10 +32,11 @@ def reload_stale(endpoint: Endpoint, login: Login) -> bool:
         assert row is not None
         before, stale = row
         if not stale:
-            return False
+            return ()
+        values = _values(connection)
         connection.execute("SELECT pg_reload_conf()")
 
-    def taken() -> bool:
+    def taken() -> Mapping[str, str] | None:
         # A new session each time: it begins with what the server itself has read.
         with connected(endpoint, login) as connection:
             if wrong := connection.execute(_WRONG).fetchone():
@@ -40,12 +44,12 @@ def reload_stale(endpoint: Endpoint, login: Login) -> bool:
                     f"the server at {endpoint} rejects its settings: {wrong[0]}", hint="haop render --check"
                 )
             loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
-            return bool(loaded and loaded[0] > before)
+            return _values(connection) if loaded and loaded[0] > before else None
 
-    wait_until(
+    now = wait_until(
         taken, deadline=_RELOAD_SECONDS, pause=0.01, waiting_for=f"the server at {endpoint} to read its settings"
     )
-    return True
+    return tuple(Pending(name, values.get(name, ""), value) for name, value in now.items() if values.get(name) != value)
 
 
 def pending(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
@@ -56,3 +60,8 @@ def pending(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
     """
     with connected(endpoint, login) as connection:
         return tuple(Pending(*row) for row in connection.execute(query("pending")))
+
+
+def _values(connection: BoundedConnection) -> Mapping[str, str]:
+    """What the files decide, as a new session has it."""
+    return dict(connection.execute("SELECT name, current_setting(name) FROM pg_settings WHERE context <> 'internal'"))

@@ -102,7 +102,6 @@ class ComposeRuntime:
             "HAOP_LISTEN": "*",
             "HAOP_PORT": "5432",
             "POSTGRES_USER": "postgres",
-            "POSTGRES_DB": self._spec.database,
             "POSTGRES_PASSWORD_FILE": f"{_SECRETS}/superuser_password",
         }
         return rendering.compose(self._spec, services(), self.places(), environment)
@@ -144,7 +143,9 @@ class ComposeRuntime:
     def refresh(self, names: Sequence[str]) -> None:
         """The node script lays them out anew in the memory of the container."""
         for name in names:
-            if (found := self._containers.inspect(name)) and found["State"]["Running"] and self._newer(name, found):
+            found = self._containers.inspect(name)
+            state = found["State"] if found else {}
+            if found and state["Running"] and not state["Restarting"] and self._newer(name, found):
                 self._containers.execute(name, "sh", "/etc/haop/node.sh", "secrets")
 
     def _newer(self, name: str, found: Mapping[str, Any]) -> bool:
@@ -304,7 +305,7 @@ class ComposeRuntime:
         return [node.name for node in self._spec.nodes] + list(self._spec.addons)
 
     def _is_node(self, name: str) -> bool:
-        return any(node.name == name for node in self._spec.nodes)
+        return name not in {"redis", "web"}  # a node that haop.toml no longer names is one as well
 
     def _trouble(self, name: str, found: Mapping[str, Any]) -> str | None:
         """What is wrong with a container though it runs; None where nothing is known to be."""

@@ -82,6 +82,8 @@ class LocalRuntime:
             preflight.check_data(self._data(node.name), self._spec.postgres, self._home / "cluster")
             if self.state(node.name).state in {State.STOPPED, State.ABSENT}:
                 preflight.check_port(node)
+            else:
+                preflight.check_port_unchanged(node, self._data(node.name))
         preflight.check_settings(settings, self._bindir, self.run_as)
 
     def provide(self, services: Mapping[str, Service]) -> None:

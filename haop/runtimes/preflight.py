@@ -64,6 +64,17 @@ def check_port(node: NodeSpec) -> None:
         )
 
 
+def check_port_unchanged(node: NodeSpec, data: Path) -> None:
+    """Refuse another port than the one on which a node runs: the fourth line of its lock file (miscadmin.h)."""
+    with suppress(FileNotFoundError, IndexError):
+        port = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[3]
+        if port != str(node.port):
+            raise Refused(
+                f"{node.name} runs on port {port}; haop.toml says {node.port}",
+                hint=f"set it back to {port}, run haop down, and change it then",
+            )
+
+
 def check_settings(settings: str, bindir: Path, run_as: RunAs) -> None:
     """Let PostgreSQL itself read the settings before they are written, and pass on what it rejects."""
     with tempfile.NamedTemporaryFile("w", prefix="postgresql-", suffix=".conf", encoding="utf-8") as file:
