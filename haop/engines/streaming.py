@@ -8,6 +8,7 @@ from haop.engines.base import Note, Promotion
 from haop.engines.candidate import candidate
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
+from haop.engines.services import service
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Service, State
@@ -67,7 +68,13 @@ class StreamingEngine:
             from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
 
             certificates.authority(self._tls, self._spec.name)
-        return {node.name: self._service(node.name, node.port) for node in self._spec.nodes}
+        return {
+            node.name: service(
+                node, self._secrets, self._runtime.places(), self._tls if self._runtime.tls else None,
+                unattended=self._runtime.unattended,
+            )
+            for node in self._spec.nodes
+        }  # fmt: skip
 
     def observe(self) -> ClusterStatus:
         """Ask every node, all at once."""
@@ -273,41 +280,6 @@ class StreamingEngine:
         """A former primary's slots retain WAL that nobody fetches."""
         with connected(self._runtime.endpoint(name), self.admin) as connection:
             replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
-
-    def _service(self, name: str, port: int) -> Service:
-        own = self._secrets
-        accounts = {
-            own.monitor_user: own.monitor_password,
-            own.replication_user: own.replication_password,
-            own.rewind_user: own.rewind_password,
-        }
-        # One line for each account on each node; no wildcard, so that a password goes to no other server.
-        lines = [
-            f"{place.host}:{place.port}:*:{user}:{password}"
-            for place in self._runtime.places().values()
-            for user, password in accounts.items()
-        ]
-        secrets = {"passfile": "\n".join(lines) + "\n", "superuser_password": own.postgres_password + "\n"}
-        if self._runtime.unattended:  # then the node script makes the roles
-            secrets["owner_password"] = own.database_password + "\n"
-        if self._runtime.tls:
-            from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
-
-            certificate, key = certificates.issue(self._tls, name)
-            authority = (self._tls / "ca.crt").read_text(encoding="utf-8")
-            secrets |= {"ca.crt": authority, "server.crt": certificate, "server.key": key}
-        return Service(
-            name=name,
-            command=("sh", "node.sh"),
-            environment={
-                "HAOP_NODE": name,
-                "HAOP_REPLICATION_USER": own.replication_user,
-                "HAOP_REWIND_USER": own.rewind_user,
-                "HAOP_MONITOR_USER": own.monitor_user,
-            },
-            secrets={PurePosixPath(path): text for path, text in secrets.items()},
-            port=port,
-        )
 
 
 def _removed(name: str) -> str:
