@@ -18,7 +18,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from haop.docker.engine import connect, translated
-from haop.docker.volumes import check_adopted, exists, users
+from haop.docker.volumes import exists, users
 from haop.errors import HaopError, Refused
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
@@ -247,11 +247,6 @@ class Containers:
                 hint="give this cluster another name in haop.toml, or remove the volume",
             )
         return True
-
-    def check_adopted(self) -> None:
-        """Refuse adopted volumes that are gone, or that somebody else's container works in."""
-        for name, volume in self._adopted.items():
-            check_adopted(self.client, name, volume, self._identity)
 
     def _require(self, service: str) -> None:
         """Tell a file that is not there from a container that is not there."""

@@ -1,4 +1,4 @@
-"""Volumes that haop did not make: known by their name or path from `haop.toml`, because labels cannot be added to them."""
+"""Volumes that haop did not make: known by name or path from `haop.toml`, because labels cannot be added later."""
 
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ def exists(client: docker.APIClient, volume: str) -> bool:
     return True
 
 
-def check_adopted(client: docker.APIClient, node: str, volume: str, identity: str) -> None:
-    """Refuse a volume that is gone, or in which a container works that is not this cluster's.
+def check_adopted(client: docker.APIClient, node: str, volume: str) -> None:
+    """Refuse a volume that is gone, or in which a container works that is no node.
 
     Raises:
         Refused: with what is in the way.
@@ -40,7 +40,7 @@ def check_adopted(client: docker.APIClient, node: str, volume: str, identity: st
             f"the volume {volume} of {node} is gone: haop did not make it, and makes none in its place",
             hint=f"restore it, or take `volume` from {node} in haop.toml: then {node} gets a volume of its own",
         )
-    others = [c["Names"][0].lstrip("/") for c in users(client, volume) if c["Labels"].get("io.haop.id") != identity]
+    others = [c["Names"][0].lstrip("/") for c in users(client, volume) if "io.haop.id" not in c["Labels"]]
     if others:
         raise Refused(
             f"the container {others[0]} works in {volume}, the volume of {node}",

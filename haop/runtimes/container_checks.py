@@ -27,6 +27,7 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
         Refused: with what is in the way.
     """
     from haop.docker.compose import check_version  # noqa: PLC0415 - beside the engine, which is imported when asked
+    from haop.docker.volumes import check_adopted  # noqa: PLC0415 - the same
 
     spec = project.spec
     _ = containers.client
@@ -42,7 +43,8 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
     containers.check_all()
     for name in (*(node.name for node in spec.nodes), "cluster", "redis"):
         containers.volume_exists(name)
-    containers.check_adopted()
+    for name, volume in spec.adopted.items():
+        check_adopted(containers.client, name, volume)
     for name, port in published(spec).items():
         _check_port(containers, name, port)
     if spec.parameters:
