@@ -141,9 +141,11 @@ class Foreign:
                 f"{old.name}: {error.message}", hint="haop asks it as `psql` would inside the container"
             ) from error
         data = told["data"]
-        links = self._shell(old.id, f"find '{data}' -maxdepth 1 -type l", "root").split()
-        free = self._shell(old.id, "df -Pk / | tail -n 1", "root").split()
-        return OldServer.from_rows(told, [PurePosixPath(link).name for link in links], int(free[3]) * 1024)
+        disk = self._shell(
+            old.id, 'df -Pk / | tail -n 1; find "$HAOP_DATA" -maxdepth 1 -type l', "root", {"HAOP_DATA": data}
+        )
+        free, *links = disk.splitlines()
+        return OldServer.from_rows(told, [PurePosixPath(link).name for link in links], int(free.split()[3]) * 1024)
 
     def give_passwords(self, old: OldContainer, roles: Sequence[tuple[str, bool, str]]) -> None:
         """Set passwords of roles in the running server.

@@ -22,7 +22,7 @@ _LEFT_BEHIND = OWN_PARAMETERS | {"password_encryption", "dynamic_shared_memory_t
 _SENDERS = {"max_wal_senders", "max_replication_slots"}
 _HAOP_ROLES = {"REPLICATION_USER": "replicator", "REWIND_USER": "rewinder", "MONITOR_USER": "monitor"}
 # What .env can hold for python-dotenv, for Compose, and for PostgreSQL's password files alike.
-_KEEPABLE = re.compile(r"[^\s'\\:`\x00-\x1f]+")
+_KEEPABLE = re.compile(r"[^'\\:\x00-\x1f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
