@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -107,7 +107,8 @@ class Foreign:
             for m in found["Mounts"]
             if m["Type"] in {"volume", "bind"}
         )
-        running = bool(found["State"]["Running"])
+        state = found["State"]
+        running = state["Running"] and not state["Paused"] and not state["Restarting"]
         return OldContainer(
             id=found["Id"],
             name=found["Name"].lstrip("/"),
@@ -124,6 +125,7 @@ class Foreign:
             mounts=mounts,
             published=_published(host["PortBindings"] or {}),
             host_network=host["NetworkMode"] == "host",
+            limits=_limits(host),
             neighbours=self._neighbours(found),
             sharers=self._sharers(found["Id"], mounts, environment.get("PGDATA", "")),
         )
@@ -224,7 +226,9 @@ class Foreign:
         if told := environment.get("POSTGRES_PASSWORD"):
             return told
         file = environment.get("POSTGRES_PASSWORD_FILE")
-        return self._shell(container, 'cat "$POSTGRES_PASSWORD_FILE"', "root").rstrip("\n") if file else ""
+        with suppress(HaopError):  # then it is not known
+            return self._shell(container, 'cat "$POSTGRES_PASSWORD_FILE"', "root").rstrip("\n") if file else ""
+        return ""
 
     def _image(self, name: str, identity: str) -> str:
         """The reference that means exactly this image: a tag may be moved, to libraries that sort differently."""
@@ -265,6 +269,13 @@ def foreign() -> Iterator[Foreign]:
 def _policy(policy: Mapping[str, Any]) -> str:
     name, count = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
     return f"{name}:{count}" if count else str(name)
+
+
+def _limits(host: Mapping[str, Any]) -> str:
+    """What it may use, where that differs from what a node gets; "" where it does not."""
+    memory, cpus, shared = host["Memory"] or 0, host["NanoCpus"] or 0, host["ShmSize"] or 0
+    parts = [f"memory {memory >> 20}m" if memory else "", f"cpus {cpus / 1e9:g}" if cpus else ""]
+    return ", ".join(part for part in (*parts, f"shm_size {shared >> 20}m" if shared > 2**28 else "") if part)
 
 
 def _published(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:

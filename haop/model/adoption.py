@@ -38,6 +38,7 @@ class OldContainer:
     mounts: tuple[Mount, ...] = ()
     published: Mapping[int, tuple[str, int]] = field(default_factory=dict)  # inside -> address, port
     host_network: bool = False
+    limits: str = ""
     neighbours: tuple[str, ...] = ()  # running containers that reach it by its name
     sharers: tuple[str, ...] = ()  # other containers that run with its volume
 

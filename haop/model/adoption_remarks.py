@@ -10,6 +10,8 @@ _UNSAFE = {
     "full_page_writes": "a former primary cannot be rewound",
     "synchronous_commit": "what was acknowledged can be lost",
 }
+# Mounts of the image's own conventions: read when a database is made, or before settings were carried over.
+_UNUSED = ("/docker-entrypoint-initdb.d", "/run/secrets", "/etc/postgresql")
 
 
 def of_access(
@@ -67,6 +69,7 @@ def of_access(
 def of_place(old: OldContainer, server: OldServer, spec: ClusterSpec) -> list[Remark]:
     """Where clients find it, and what of it is left elsewhere."""
     address, published = old.published.get(server.port, ("", 0))
+    elsewhere = [m.at for m in old.mounts if m.source not in spec.adopted.values() and not m.at.startswith(_UNUSED)]
     port, hosts = spec.nodes[0].port, ",".join(node.name for node in spec.nodes)
     return _remarks(
         (
@@ -92,6 +95,24 @@ def of_place(old: OldContainer, server: OldServer, spec: ClusterSpec) -> list[Re
             "old-stack",
             f"the Compose project {old.stack} still declares it: `down --volumes` there deletes a volume not in use",
             f"take {old.service} out of that compose.yaml, and mark its volume `external: true`",
+        ),
+        (
+            bool(old.limits),
+            "limits",
+            f"it has {old.limits}; the nodes have other limits",
+            "memory, cpus and shm_size of [compose] in haop.toml, then haop down; haop up",
+        ),
+        (
+            bool(elsewhere),
+            "mounts",
+            f"the nodes do not get its other mounts: {', '.join(elsewhere)}",
+            "what archive_command or the like need there is missing then",
+        ),
+        (
+            spec.parameters.get("archive_mode", "off") != "off",
+            "archiving",
+            "archive_command is carried over: while it fails in the new containers, WAL fills the disk",
+            "make sure that it works there: SELECT * FROM pg_stat_archiver",
         ),
         (
             any(mount.anonymous for mount in old.mounts),

@@ -110,7 +110,12 @@ def _is_scram(server: OldServer, name: str) -> bool:
 def _haop_roles(server: OldServer, owner: str) -> dict[str, str]:
     """Names of haop's own roles, where one that exists already has the usual name."""
     taken = {owner, *(role.name for role in server.roles)}
-    return {key: f"haop_{name}" for key, name in _HAOP_ROLES.items() if name in taken}
+    found = {}
+    for key, usual in _HAOP_ROLES.items():
+        if usual in taken:
+            others = (f"haop{number or ''}_{usual}" for number in (0, *range(2, 1000)))
+            found[key] = next(name for name in others if name not in taken)
+    return found
 
 
 def replaced(text: str, values: Mapping[str, str]) -> str:

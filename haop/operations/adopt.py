@@ -20,7 +20,7 @@ from haop.operations import status, up
 from haop.operations.audit import audited
 from haop.operations.choosing import free_ports
 from haop.operations.cluster import Cluster
-from haop.operations.initialise import name_from, write_project
+from haop.operations.initialise import check, name_from, write_project
 from haop.operations.progress import Progress
 from haop.postgres import scram
 from haop.postgres.queries import query
@@ -161,8 +161,9 @@ def _check_project(folder: Path, decided: Adoption) -> None:
     """Refuse what would stop the project from being written, or the cluster from having its name."""
     from haop.docker.containers import Containers  # noqa: PLC0415 - see above
 
-    spec = decided.spec
-    there = [name for name in (*_files(decided), "stack") if (folder / name).exists() and name != ".gitignore"]
+    spec, files = decided.spec, _files(decided)
+    check(files[CONFIG])
+    there = [name for name in (*files, "stack") if (folder / name).exists() and name != ".gitignore"]
     if there and not (folder / STATE / _RECORD).exists():
         raise Refused(f"{folder} has a {there[0]} already", hint="give an empty or a new folder: haop adopt NAME DIR")
     containers = Containers(spec.name, "not made yet")

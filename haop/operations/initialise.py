@@ -74,7 +74,7 @@ def write_project(folder: Path, files: dict[str, str]) -> Project:
     Raises:
         Refused: what they say cannot be used, the folder cannot be written, or it holds files of their names.
     """
-    _check(files[CONFIG])
+    check(files[CONFIG])
     check_length(folder / STATE)
     if taken := [name for name in (*files, "stack") if (folder / name).exists() and name != ".gitignore"]:
         hint = "move it away, or choose another folder; haop overwrites nothing"
@@ -128,7 +128,7 @@ def _installed(wishes: Wishes) -> int:
     return wishes.postgres or here[0]
 
 
-def _check(config: str) -> None:
+def check(config: str) -> None:
     """Hold what was wished for against the loader's rules before anything is written.
 
     Raises:
@@ -137,7 +137,7 @@ def _check(config: str) -> None:
     try:
         ClusterSpec.from_toml(tomllib.loads(config))
     except (SpecError, tomllib.TOMLDecodeError) as error:
-        raise Refused(str(error), hint="haop init --help") from error
+        raise Refused(str(error), hint="the command's --help says what can be chosen") from error
 
 
 def _write_new(folder: Path, files: dict[str, str]) -> None:

@@ -22,7 +22,7 @@ SELECT json_build_object(
     'slots', (SELECT coalesce(json_agg(slot_name ORDER BY slot_name), '[]') FROM pg_replication_slots),
     'receivers', (SELECT count(*) FROM pg_stat_replication),
     'settings', (SELECT coalesce(json_object_agg(name, CASE
-            WHEN pending_restart THEN coalesce((
+            WHEN pending_restart OR current_setting(name) = '(disabled)' THEN coalesce((
                 SELECT setting FROM pg_file_settings AS f
                 WHERE lower(f.name) = lower(s.name) ORDER BY seqno DESC LIMIT 1), boot_val)
             ELSE current_setting(name) END ORDER BY name), '{}')
