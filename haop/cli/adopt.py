@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from haop.operations.adopt import Begun
 
 
+_BACK = "to go back, while db1 is the primary (else: haop switchover --to db1): haop down, then"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(adopt)
@@ -103,7 +106,7 @@ def _described(plan: "Adoption") -> list[str]:
     return [
         *lines,
         "",
-        "to go back, while db1 is the primary: haop down, then",
+        _BACK,
         *(f"  {line}" for line in plan.undo),
         "",
     ]
@@ -111,8 +114,7 @@ def _described(plan: "Adoption") -> list[str]:
 
 def _resumed(plan: "Begun") -> list[str]:
     told = "was adopted already" if plan.done else "is being adopted: an earlier call was interrupted; this one goes on"
-    return [f"{plan.container} {told}", "to go back, while db1 is the primary: haop down, then",
-            *(f"  {line}" for line in plan.undo), ""]  # fmt: skip
+    return [f"{plan.container} {told}", _BACK, *(f"  {line}" for line in plan.undo), ""]
 
 
 def _document(where: Path, plan: "Adoption | Begun", *, done: bool) -> dict[str, Any]:

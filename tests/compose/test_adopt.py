@@ -18,7 +18,7 @@ from haop.model import adoption
 from haop.waiting import wait_until
 from tests import support
 from tests.compose.stacks import ask, docker, loaded
-from tests.conftest import Haop
+from tests.conftest import REQUIRED, Haop
 
 PASSWORD = "of the old days"
 ROWS = "CREATE TABLE orders AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 5000) AS i;"
@@ -28,8 +28,7 @@ DIGEST = "SELECT count(*), md5(string_agg(note, '' ORDER BY id)) FROM orders"
 @contextmanager
 def old(name: str, major: int, *arguments: str, command: tuple[str, ...] = ()) -> Iterator[str]:
     """A container that the official image's documentation would lead to, with data in it."""
-    if ask("image", "inspect", f"postgres:{major}").returncode:
-        pytest.skip(f"no image postgres:{major}")
+    require_image(major)
     try:
         policy = ("--restart", "unless-stopped", "--env", "POSTGRES_INITDB_ARGS=--no-sync")
         docker("run", "--detach", "--name", name, *policy, *arguments, f"postgres:{major}", "-c", "fsync=off", *command)
@@ -38,6 +37,12 @@ def old(name: str, major: int, *arguments: str, command: tuple[str, ...] = ()) -
     finally:
         ask("rm", "--force", name)
         ask("volume", "rm", name)
+
+
+def require_image(major: int) -> None:
+    """One that is neither the oldest nor the newest is built for these tests alone."""
+    if ask("image", "inspect", f"postgres:{major}").returncode:
+        (pytest.fail if "compose" in REQUIRED else pytest.skip)(f"no image postgres:{major}")
 
 
 def await_server(name: str) -> None:
@@ -112,8 +117,7 @@ def test_a_compose_service_of_17_becomes_db1(haop: Haop, folder: Path) -> None:
     (folder / "compose.yaml").write_text(json.dumps(stack))
     compose = ("compose", "--project-name", name, "--file", str(folder / "compose.yaml"))
     container, volume, project = f"{name}-db-1", f"{name}_data", folder / f"{name}-ha"
-    if ask("image", "inspect", "postgres:17").returncode:
-        pytest.skip("no image postgres:17")
+    require_image(17)
     try:
         docker(*compose, "up", "--detach")
         await_server(container)
@@ -212,6 +216,11 @@ def test_a_folder_of_18_whose_owner_is_postgres(haop: Haop, folder: Path) -> Non
         assert "new-owner" in done.out
         replicated(project, rows)
         assert as_application(port, "postgres") == rows
+        # What would be kept is a standby's: its only primary is not deleted beside it.
+        (data / "18" / "haop" / "standby.signal").touch()
+        done = haop("-C", "ha", "down", "--volumes", "--yes")
+        assert (done.code, "db1" in done.err) == (2, True)
+        (data / "18" / "haop" / "standby.signal").unlink()
         kept(haop, project, name, str(data))
         assert (data / "18" / "haop" / "PG_VERSION").read_text().strip() == "18"
         assert [entry.name for entry in (data / "18" / "docker").iterdir()] == [adoption.NOTE]

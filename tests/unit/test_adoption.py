@@ -144,8 +144,10 @@ def test_passwords_are_told_from_what_postgres_keeps_of_them() -> None:
     # As servers of 17 kept "secret" of the role shop.
     kept = (
         "md5f433c50293bc7afbe20b67ceb15a1e55",
-        "SCRAM-SHA-256$4096:5/PRO9CMe95MePZAJzRiBQ==$d1rPRQkQX1pyzUcKg0DB+4/B/jF/F9uUBfT+ZLK1vdA="
-        ":buPS8/2kycNAb0clST24SYEh+FhrudrtW9w+zvKNtTU=",
+        (
+            "SCRAM-SHA-256$4096:5/PRO9CMe95MePZAJzRiBQ==$d1rPRQkQX1pyzUcKg0DB+4/B/jF/F9uUBfT+ZLK1vdA="
+            ":buPS8/2kycNAb0clST24SYEh+FhrudrtW9w+zvKNtTU="
+        ),
     )
     assert [matches(each, "shop", "secret") for each in kept] == [True, True]
     assert [matches(each, "shop", "Secret") for each in kept] == [False, False]
