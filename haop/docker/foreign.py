@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import docker
@@ -19,54 +19,7 @@ _ONEOFF = "com.docker.compose.oneoff"
 _STOP_SECONDS = 600
 _SHARED_NETWORKS = {"bridge", "host", "none"}
 
-# A statement reaches psql through its environment: command lines are seen by everybody, and by `docker events`.
-_PSQL = """
-port=$(sed -n 4p "$HAOP_DATA/postmaster.pid" 2>/dev/null || true)
-folder=$(sed -n 5p "$HAOP_DATA/postmaster.pid" 2>/dev/null || true)
-PGPASSWORD=${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}" 2>/dev/null || true)}
-export PGPASSWORD
-printf '%s\\n' "$HAOP_SQL" | psql -XAtqw -v ON_ERROR_STOP=1 -v SHOW_CONTEXT=never -h "${folder:-/var/run/postgresql}" \\
-    -p "${port:-5432}" -U "$HAOP_LOGIN" -d template1 -f -
-"""
-
-# Renames within one file system: nothing is copied. PG_VERSION goes first: without it no server starts there, and the
-# image's own entry makes no new database in a folder that is not empty. Run again, it goes on from where it was.
-_MOVE = """
-set -eu
-cd /volume
-moving=$AFTER.adopting
-mkdir -p "$(dirname "$AFTER")"
-if [ ! -s "$AFTER/PG_VERSION" ]; then
-    if [ ! -e "$moving" ]; then
-        state=$(LC_ALL=C pg_controldata -D "$BEFORE" | sed -n 's/^Database cluster state: *//p')
-        if [ "$state" != 'shut down' ] || [ -e "$BEFORE/postmaster.pid" ]; then
-            echo "it was not shut down cleanly (its state: ${state:-unknown})"
-            exit 3
-        fi
-    fi
-    if [ "$BEFORE" = . ]; then
-        mkdir -p "$moving"
-        chmod 700 "$moving"
-        for entry in PG_VERSION * .[!.]*; do
-            case $entry in "${AFTER%%/*}" | "${AFTER%%/*}".* | lost+found) continue ;; esac
-            if [ -e "$entry" ]; then mv "$entry" "$moving/"; fi
-        done
-    elif [ ! -e "$moving" ]; then
-        mv "$BEFORE" "$moving"
-    fi
-    if [ ! -e "$AFTER.adopted.conf" ]; then
-        cp -p "$moving/postgresql.auto.conf" "$AFTER.adopted.conf.new"
-        sync
-        mv "$AFTER.adopted.conf.new" "$AFTER.adopted.conf"
-    fi
-    : >"$moving/postgresql.auto.conf"
-    chown --reference="$moving/PG_VERSION" "$moving" 2>/dev/null || chown postgres:postgres "$moving"
-    mv "$moving" "$AFTER"
-fi
-if [ "$BEFORE" != . ]; then mkdir -p "$BEFORE"; fi
-printf '%s\\n' "The data that lay here belong to the haop cluster $CLUSTER, in $AFTER of this volume." >"$BEFORE/$NOTE"
-sync
-"""
+_ASK, _MOVE = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("ask.sh", "move.sh"))
 
 _MAKE_POSTGRES = """
 SELECT 'CREATE ROLE postgres SUPERUSER' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'postgres') \\gexec
@@ -208,7 +161,7 @@ class Foreign:
 
     def _sql(self, old: OldContainer, text: str, variables: Mapping[str, str] | None = None) -> str:
         environment = {"HAOP_SQL": text, "HAOP_LOGIN": old.login, "HAOP_DATA": old.environment.get("PGDATA", "")}
-        return self._shell(old.id, _PSQL, "postgres", {**environment, **(variables or {})})
+        return self._shell(old.id, _ASK, "postgres", {**environment, **(variables or {})})
 
     def _shell(self, container: str, script: str, user: str, variables: Mapping[str, str] | None = None) -> str:
         with translated("look into the container"):
