@@ -46,9 +46,6 @@ def adopt(
     plan and asks first. Interrupted, the same command goes on. Exits 2 where it cannot, with every reason.
 
     \b
-    The plan says: what is found, what is carried over, what changes for applications, how to go back.
-
-    \b
     Examples:
       haop adopt shop-db-1 --dry-run
       haop adopt db ha --nodes 3
@@ -62,17 +59,15 @@ def adopt(
 
     wishes = operation.Wishes(name=name, nodes=nodes, first_port=first_port, database=database)
     where, plan = operation.plan(container, folder(ctx), directory, wishes)
-    told = _described(plan) if isinstance(plan, Adoption) else _resumed(plan)
     if not as_json:
-        for line in told:
+        for line in _described(plan) if isinstance(plan, Adoption) else _resumed(plan):
             OUT.print(line, soft_wrap=True, markup=False)
     finished = not isinstance(plan, Adoption) and plan.done
     if not (dry_run or finished):
         confirm(f"Stop {_name(plan)} and make it db1 of a cluster in {where}?", assume=yes)
         operation.execute(where, plan, Quiet() if as_json else Steps())
         finished = True
-        if not as_json:
-            ERR.print(f"adopted; from now on: cd {where} && haop status", soft_wrap=True)
+        ERR.print(f"adopted; from now on: cd {where} && haop status", soft_wrap=True)
     if as_json:
         print_json(_document(where, plan, done=finished))
 

@@ -58,58 +58,61 @@ def of_container(old: OldContainer) -> list[Remark]:
 
 def of_server(old: OldContainer, server: OldServer, nodes: int) -> list[Remark]:
     """What only its server knows."""
+    alone = _remarks(
+        (server.in_recovery, "standby", "it is a standby", "adopt its primary"),
+        (
+            server.receivers > 0,
+            "has-standbys",
+            f"{server.receivers} standbys or backups stream from it",
+            "take them down first; haop makes standbys of its own",
+        ),
+        (
+            bool(server.slots),
+            "slots",
+            f"it has replication slots: {', '.join(server.slots)}",
+            "SELECT pg_drop_replication_slot(...) once nobody needs them; logical ones do not work with haop",
+        ),
+        ("postgres" not in server.names, "no-postgres", "it has no database postgres", "CREATE DATABASE postgres"),
+    )
+    return [*alone, *_of_disk(old, server, nodes), *_of_roles(old, server)]
+
+
+def _of_disk(old: OldContainer, server: OldServer, nodes: int) -> list[Remark]:
     mount = Taken.of(old.mounts, server.data, server.major)
     nested = [m.at for m in old.mounts if _below(m.at, server.data) and not m.at.endswith(".conf")]
     needed = (nodes - 1) * (server.bytes + server.bytes // 10 + _SPARE_BYTES)
-    return [
-        *_remarks(
-            (
-                mount is None,
-                "no-volume",
-                f"its data directory {server.data} lies in no volume, but in the container itself",
-                "pg_dump it into a container that has one",
-            ),
-            (
-                bool(mount and nested),
-                "nested-mount",
-                f"{', '.join(nested)} is a mount of its own inside the data directory",
-                "move what it holds into the data directory first",
-            ),
-            (server.in_recovery, "standby", "it is a standby", "adopt its primary"),
-            (
-                server.receivers > 0,
-                "has-standbys",
-                f"{server.receivers} standbys or backups stream from it",
-                "take them down first; haop makes standbys of its own",
-            ),
-            (
-                bool(server.slots),
-                "slots",
-                f"it has replication slots: {', '.join(server.slots)}",
-                "SELECT pg_drop_replication_slot(...) once nobody needs them; logical ones do not work with haop",
-            ),
-            (
-                bool(server.tablespaces),
-                "tablespaces",
-                f"it has tablespaces outside of the data directory: {', '.join(server.tablespaces)}",
-                "ALTER TABLE ... SET TABLESPACE pg_default, then DROP TABLESPACE",
-            ),
-            (
-                bool(server.links),
-                "links",
-                f"its data directory has symbolic links: {', '.join(server.links)}",
-                "move what they point to into the data directory first",
-            ),
-            (
-                server.free_bytes < needed,
-                "disk",
-                f"{nodes - 1} more copies need {_mb(needed)}; {_mb(server.free_bytes)} are free",
-                "make room where Docker keeps its volumes",
-            ),
-            ("postgres" not in server.names, "no-postgres", "it has no database postgres", "CREATE DATABASE postgres"),
+    return _remarks(
+        (
+            mount is None,
+            "no-volume",
+            f"its data directory {server.data} lies in no volume, but in the container itself",
+            "pg_dump it into a container that has one",
         ),
-        *_of_roles(old, server),
-    ]
+        (
+            bool(mount and nested),
+            "nested-mount",
+            f"{', '.join(nested)} is a mount of its own inside the data directory",
+            "move what it holds into the data directory first",
+        ),
+        (
+            bool(server.links),
+            "links",
+            f"its data directory has symbolic links: {', '.join(server.links)}",
+            "move what they point to into the data directory first",
+        ),
+        (
+            bool(server.tablespaces),
+            "tablespaces",
+            f"it has tablespaces outside of the data directory: {', '.join(server.tablespaces)}",
+            "ALTER TABLE ... SET TABLESPACE pg_default, then DROP TABLESPACE",
+        ),
+        (
+            server.free_bytes < needed,
+            "disk",
+            f"{nodes - 1} more copies need {_mb(needed)}; {_mb(server.free_bytes)} are free",
+            "make room where Docker keeps its volumes",
+        ),
+    )
 
 
 def _of_roles(old: OldContainer, server: OldServer) -> list[Remark]:

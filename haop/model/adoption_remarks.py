@@ -69,7 +69,6 @@ def of_access(
 def of_place(old: OldContainer, server: OldServer, spec: ClusterSpec) -> list[Remark]:
     """Where clients find it, and what of it is left elsewhere."""
     address, published = old.published.get(server.port, ("", 0))
-    elsewhere = [m.at for m in old.mounts if m.source not in spec.adopted.values() and not m.at.startswith(_UNUSED)]
     port, hosts = spec.nodes[0].port, ",".join(node.name for node in spec.nodes)
     return _remarks(
         (
@@ -96,6 +95,13 @@ def of_place(old: OldContainer, server: OldServer, spec: ClusterSpec) -> list[Re
             f"the Compose project {old.stack} still declares it: `down --volumes` there deletes a volume not in use",
             f"take {old.service} out of that compose.yaml, and mark its volume `external: true`",
         ),
+    )
+
+
+def of_container(old: OldContainer, spec: ClusterSpec) -> list[Remark]:
+    """What of the container the nodes do not have."""
+    elsewhere = [m.at for m in old.mounts if m.source not in spec.adopted.values() and not m.at.startswith(_UNUSED)]
+    return _remarks(
         (
             bool(old.limits),
             "limits",

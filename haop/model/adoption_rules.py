@@ -70,6 +70,7 @@ def decide(old: OldContainer, server: OldServer, wanted: Wanted, database: OldDa
         remarks=(
             *adoption_remarks.of_access(old, server, spec, database, known=known),
             *adoption_remarks.of_place(old, server, spec),
+            *adoption_remarks.of_container(old, spec),
             *adoption_remarks.of_data(server, spec, dropped),
         ),
     )
