@@ -36,6 +36,7 @@ def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[
         "parameters": spec.parameters,
         "container": spec.runtime == "compose",
         "mount": layout(spec.postgres).mount,
+        "adopted": list(spec.adopted),
     }
     return _rendered(names, values)
 
@@ -66,6 +67,7 @@ def compose(
                 "name": node.name,
                 "port": node.port,
                 "host": places[node.name].host,
+                "volume": spec.adopted.get(node.name),
                 "environment": {name: node.environment[name] for name in own},
                 "secrets": [str(path) for path in node.secrets],
             }
@@ -89,7 +91,7 @@ def project(spec: ClusterSpec) -> dict[str, str]:
     toml = environment.get_template("haop.toml.j2").render(
         name=spec.name, postgres=spec.postgres, runtime=spec.runtime, engine=spec.engine, durability=spec.durability,
         database=spec.database, owner=spec.owner, nodes=spec.nodes, parameters=spec.parameters,
-        bindir=spec.local.bindir, redis=spec.redis,
+        bindir=spec.local.bindir, redis=spec.redis, image=spec.compose.image,
     )  # fmt: skip
     env, shape = environment.get_template("env.j2"), {"name": spec.name, "runtime": spec.runtime, "redis": spec.redis}
     return {
@@ -112,6 +114,11 @@ def _yaml(value: object) -> str:
     return json.dumps(value).replace("$", "$$")
 
 
+def _toml(text: str) -> str:
+    """A basic string: its escapes are JSON's."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _environment() -> Environment:
     """The templates of the installed package, or of the checkout that an editable installation points to."""
     inside = Path(__file__).parent / "templates"
@@ -122,5 +129,5 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - shell, TOML, PostgreSQL's settings; no HTML
     )
-    environment.filters |= {"yaml": _yaml, "interpolated": json.dumps}
+    environment.filters |= {"yaml": _yaml, "interpolated": json.dumps, "toml": _toml}
     return environment

@@ -20,8 +20,9 @@ def rendered(folder: Path) -> list[str]:
     found = []
     for runtime in RUNTIMES:
         for major in POSTGRES_VERSIONS:
+            first = NodeSpec("db1", 5432, "old" if runtime == "compose" else None)
             spec = ClusterSpec(
-                name="shop", postgres=major, runtime=runtime, nodes=(NodeSpec("db1", 5432), NodeSpec("db2", 5433)),
+                name="shop", postgres=major, runtime=runtime, nodes=(first, NodeSpec("db2", 5433)),
                 durability=Durability.SYNC, parameters={}, redis=RedisSpec() if runtime == "compose" else None,
             )  # fmt: skip
             project = initialise(folder / f"{runtime}-{major}", Wishes(runtime="compose", postgres=major)).project
@@ -34,7 +35,9 @@ def main() -> int:
     worst = 0
     with tempfile.TemporaryDirectory() as folder:
         worst |= subprocess.run(("shellcheck", "--shell=sh", *rendered(Path(folder))), check=False).returncode
-    scripts = [str(path) for path in (*ROOT.glob(".ci/*"), *ROOT.glob("tests/images/*/*.sh"))]
+    scripts = [
+        str(path) for path in (*ROOT.glob(".ci/*"), *ROOT.glob("tests/images/*/*.sh"), *ROOT.glob("haop/docker/*.sh"))
+    ]
     worst |= subprocess.run(("shellcheck", *scripts), check=False).returncode
     dockerfiles = [str(path) for path in ROOT.glob("*/**/Dockerfile") if ".venv" not in path.parts]
     hadolint = str(Path(sys.executable).parent / "hadolint")

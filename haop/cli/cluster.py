@@ -138,10 +138,14 @@ def down(
     from haop.operations.down import down as operation
 
     cluster = opened(ctx, changing="down")
+    kept = ", ".join(cluster.project.spec.adopted.values())
     if volumes:
-        confirm(f"Delete all data of cluster '{cluster.project.spec.name}'?", assume=yes)
+        but = f", but not what was adopted ({kept})" if kept else ""
+        confirm(f"Delete all data of cluster '{cluster.project.spec.name}'{but}?", assume=yes)
     stopped = operation(cluster, Steps(), volumes=volumes, say=lambda path: ERR.print(f"deleting {path}", style="dim"))
     OUT.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    if volumes and kept:
+        OUT.print(f"kept, because haop did not make it: {kept}", soft_wrap=True)
 
 
 def status(

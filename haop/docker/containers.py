@@ -6,17 +6,19 @@ import tarfile
 import threading
 import weakref
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any, Literal
 
 import docker
 from docker.errors import APIError, NotFound
 
 from haop.docker.engine import connect, translated
+from haop.docker.volumes import exists, users
 from haop.errors import HaopError, Refused
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
@@ -27,7 +29,8 @@ _IDENTITY = "io.haop.id"
 class Containers:
     """Asks the engine, and acts on containers. A service without a container is an answer of its own: None."""
 
-    def __init__(self, project: str, identity: str) -> None:
+    def __init__(self, project: str, identity: str, adopted: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._adopted = adopted  # service to a volume that is not labelled as this cluster's
         self._project = project
         self._identity = identity
         self._ids: dict[str, str] = {}
@@ -95,11 +98,11 @@ class Containers:
         Raises:
             HaopError: one of them goes on.
         """
-        volume = {"volume": f"{self._project}_{service}"}
+        volume = self._adopted.get(service, f"{self._project}_{service}")
         with translated(f"kill what uses the volume of {service}"):
-            for container in self.client.containers(filters=volume):
+            for container in users(self.client, volume):
                 self.client.kill(container["Id"])
-            if still := [c["Names"][0].lstrip("/") for c in self.client.containers(filters=volume)]:
+            if still := [c["Names"][0].lstrip("/") for c in users(self.client, volume)]:
                 raise HaopError(f"{', '.join(still)} still uses the volume of {service}", hint="promote nothing")
 
     def pause(self, service: str) -> None:
@@ -230,6 +233,8 @@ class Containers:
         Raises:
             Refused: there is one of that name, and it is another cluster's, or somebody else's.
         """
+        if name in self._adopted:
+            return exists(self.client, self._adopted[name])
         volume = f"{self._project}_{name}"
         with translated(f"look at the volume {volume}"):
             try:

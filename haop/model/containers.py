@@ -69,11 +69,15 @@ class Layout:
     data: str
 
 
-def layout(postgres: int) -> Layout:
-    """Of a major version; 18 moved the volume up (docker-library/postgres, pull request 1259)."""
+def layout(postgres: int, *, adopted: bool = False) -> Layout:
+    """Of a major version; 18 moved the volume up (docker-library/postgres, pull request 1259).
+
+    An adopted cluster has its data where the service that they come from does not look: somebody will start that
+    again, and two servers in one data directory destroy it.
+    """
     if postgres >= 18:
-        return Layout("/var/lib/postgresql", f"/var/lib/postgresql/{postgres}/docker")
-    return Layout("/var/lib/postgresql/data", "/var/lib/postgresql/data/pgdata")
+        return Layout("/var/lib/postgresql", f"/var/lib/postgresql/{postgres}/{'haop' if adopted else 'docker'}")
+    return Layout("/var/lib/postgresql/data", f"/var/lib/postgresql/data/{'haop' if adopted else 'pgdata'}")
 
 
 class WebSecrets(StrEnum):

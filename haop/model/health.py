@@ -43,7 +43,7 @@ class Finding:
 
 def assess(spec: ClusterSpec, status: ClusterStatus) -> tuple[Finding, ...]:
     """Everything about the servers that is not as asked for."""
-    findings = [*_primaries(status), *_differences(status), *_durability(spec, status), *_tls(status)]
+    findings = [*_primaries(status), *_differences(spec, status), *_durability(spec, status), *_tls(status)]
     for node in spec.nodes:
         findings += [*_node(status, node), *_slot(status, node)]
     return tuple(findings)
@@ -76,7 +76,7 @@ def _primaries(status: ClusterStatus) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _differences(status: ClusterStatus) -> Iterator[Finding]:
+def _differences(spec: ClusterSpec, status: ClusterStatus) -> Iterator[Finding]:
     nodes = list(status.reachable)
     versions = {node.server.version_num for node in nodes}
     if len(versions) > 1:
@@ -92,8 +92,11 @@ def _differences(status: ClusterStatus) -> Iterator[Finding]:
             hint="move the wrong node's data directory away; haop up clones it again",
         )  # fmt: skip
     if without := [node.name for node in nodes if not node.server.checksums]:
+        # An adopted database may have none, and can be rewound all the same: that is how it is asked for.
+        hinted = len(without) == len(nodes) and spec.parameters.get("wal_log_hints") == "on"
+        severity = Severity.INFO if hinted else Severity.WARNING
         yield Finding(
-            code="checksums-off", severity=Severity.WARNING, message=f"no data checksums on {', '.join(without)}",
+            code="checksums-off", severity=severity, message=f"no data checksums on {', '.join(without)}",
             hint="stop the node cleanly and run pg_checksums --enable on its data directory",
         )  # fmt: skip
 

@@ -28,6 +28,7 @@ OWN_PARAMETERS = frozenset({
 
 _NODE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _SQL_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*|/[^\n:]+")
 _PARAMETER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*")
 
 
@@ -44,6 +45,7 @@ class NodeSpec:
 
     name: str
     port: int
+    volume: str | None = None  # that haop did not make: the name of a volume, or a folder of this machine
 
     @property
     def slot(self) -> str:
@@ -91,6 +93,11 @@ class ClusterSpec:
     def addons(self) -> Mapping[str, RedisSpec | WebSpec]:
         """The services beside the nodes, in the order in which they start."""
         return {name: addon for name, addon in (("redis", self.redis), ("web", self.web)) if addon}
+
+    @property
+    def adopted(self) -> Mapping[str, str]:
+        """Nodes whose data lie in a volume that haop did not make and never deletes; each with that volume."""
+        return {node.name: node.volume for node in self.nodes if node.volume}
 
     def node(self, name: str) -> NodeSpec:
         """The node of that name.
@@ -166,11 +173,14 @@ def _nodes(top: Table) -> tuple[NodeSpec, ...]:
         node = NodeSpec(
             table.name("name", _NODE_NAME, "a-z, 0-9 and hyphens, starting with a letter, at most 31"),
             table.whole("port", at_least=1, at_most=65535),
+            table.shaped("volume", _VOLUME, "the name of a volume, or an absolute path"),
         )
         if (twin := next((i for i, n in enumerate(nodes) if n.name == node.name), None)) is not None:
             raise SpecError(table.key("name"), f"'{node.name}' is the name of nodes[{twin}] already")
         if twin_node := next((n for n in nodes if n.port == node.port), None):
             raise SpecError(table.key("port"), f"{node.port} is the port of node '{twin_node.name}' already")
+        if node.volume and (other := next((n.name for n in nodes if n.volume == node.volume), None)):
+            raise SpecError(table.key("volume"), f"{node.volume} is the volume of node '{other}' already")
         table.close()
         nodes.append(node)
     return tuple(nodes)
@@ -181,6 +191,8 @@ def _addons_fit(spec: ClusterSpec, document: Mapping[str, Any]) -> None:
     if spec.runtime != "compose":
         if alone := next((name for name in ("redis", "web", "compose") if name in document), None):
             raise SpecError(alone, f'only with runtime = "compose", not {spec.runtime!r}')
+        if spec.adopted:
+            raise SpecError("nodes", f'volume: only with runtime = "compose", not {spec.runtime!r}')
         return
     taken = {node.port: f"node '{node.name}'" for node in spec.nodes}
     for name, addon in spec.addons.items():

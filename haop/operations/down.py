@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from haop.errors import Refused
 from haop.model.service import State
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
@@ -12,8 +13,13 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
     """Stop everything that runs; with `volumes`, delete the data afterwards. Returns the services that were stopped.
 
     A primary that stops first hands its last WAL, the shutdown checkpoint included, to the standbys that still run.
+
+    Raises:
+        Refused: what would stay of the data is an adopted standby's, and no primary's.
     """
     spec, runtime = cluster.project.spec, cluster.runtime
+    if volumes:
+        _check_adopted(cluster)
     left = runtime.strays()
     nodes = [*(node.name for node in spec.nodes), *left]
     addons = list(spec.addons)[::-1]
@@ -34,3 +40,13 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
                     runtime.remove(name)
                 runtime.down(volumes=volumes, say=say if volumes else tell)
     return tuple(order)
+
+
+def _check_adopted(cluster: Cluster) -> None:
+    """A volume that was adopted is kept: what stays in it must be able to start by itself."""
+    for name in cluster.project.spec.adopted:
+        if cluster.runtime.state(name).state is not State.ABSENT and cluster.engine.is_standby(name):
+            raise Refused(
+                f"{name}, whose adopted volume would be kept, is a standby: its data would start nowhere",
+                hint=f"make it the primary first: haop switchover --to {name}",
+            )

@@ -62,8 +62,19 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
     wanted = wishes.runtime or ("local" if wishes.bindir else None)
     chosen = None if wanted else choose_runtime()
     spec = specification(folder, wishes, wanted or (chosen.runtime if chosen else "local"))
-    files = rendering.project(spec)
-    _check(files[CONFIG])
+    project = write_project(folder, rendering.project(spec))
+    project.record("init", "done", at=SYSTEM_CLOCK.now(), detail=f"PostgreSQL {spec.postgres}, {len(spec.nodes)} nodes")
+    render.refresh(Cluster.of(project))
+    return Initialised(project, made=True, why=chosen.why if chosen else None)
+
+
+def write_project(folder: Path, files: dict[str, str]) -> Project:
+    """Write a new project's own files, whole or not at all.
+
+    Raises:
+        Refused: what they say cannot be used, the folder cannot be written, or it holds files of their names.
+    """
+    check(files[CONFIG])
     check_length(folder / STATE)
     if taken := [name for name in (*files, "stack") if (folder / name).exists() and name != ".gitignore"]:
         hint = "move it away, or choose another folder; haop overwrites nothing"
@@ -77,11 +88,7 @@ def initialise(folder: Path, wishes: Wishes) -> Initialised:
             with suppress(OSError):
                 path.rmdir()
         raise Refused(f"cannot write to {folder}: {error.strerror}", hint="choose a folder that is yours") from error
-    project = load(folder)
-    project.record("init", "done", at=SYSTEM_CLOCK.now(), detail=f"PostgreSQL {spec.postgres}, {len(spec.nodes)} nodes")
-    cluster = Cluster.of(project)
-    render.refresh(cluster)
-    return Initialised(project, made=True, why=chosen.why if chosen else None)
+    return load(folder)
 
 
 def specification(folder: Path, wishes: Wishes, runtime: str) -> ClusterSpec:
@@ -93,7 +100,7 @@ def specification(folder: Path, wishes: Wishes, runtime: str) -> ClusterSpec:
     major = newest_image(wishes.postgres) if runtime == "compose" else _installed(wishes)
     first = wishes.first_port or free_ports(wishes.nodes, 5432)
     return ClusterSpec(
-        name=wishes.name or _name_from(folder),
+        name=wishes.name or name_from(folder),
         postgres=major,
         nodes=tuple(NodeSpec(f"db{i + 1}", first + i) for i in range(wishes.nodes)),
         runtime=runtime,
@@ -121,7 +128,7 @@ def _installed(wishes: Wishes) -> int:
     return wishes.postgres or here[0]
 
 
-def _check(config: str) -> None:
+def check(config: str) -> None:
     """Hold what was wished for against the loader's rules before anything is written.
 
     Raises:
@@ -130,7 +137,7 @@ def _check(config: str) -> None:
     try:
         ClusterSpec.from_toml(tomllib.loads(config))
     except (SpecError, tomllib.TOMLDecodeError) as error:
-        raise Refused(str(error), hint="haop init --help") from error
+        raise Refused(str(error), hint="the command's --help says what can be chosen") from error
 
 
 def _write_new(folder: Path, files: dict[str, str]) -> None:
@@ -154,7 +161,7 @@ def _write_new(folder: Path, files: dict[str, str]) -> None:
         raise
 
 
-def _name_from(folder: Path) -> str:
+def name_from(folder: Path) -> str:
     """A cluster's name from the folder's: what is not allowed in it becomes a hyphen."""
     letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name.lower()).strip("-")
     return letters[:31] if letters and letters[0].isalpha() else "cluster"

@@ -38,7 +38,7 @@ class ComposeRuntime:
         self._spec = project.spec
         self._project = project
         self._identity = identity
-        self._data = PurePosixPath(layout(project.spec.postgres).data)
+        self._data = PurePosixPath(layout(project.spec.postgres, adopted=bool(project.spec.adopted)).data)
         self._kept = self._data.with_name(f"{self._data.name}.{kept_wal.FOLDER}")
 
     @property
@@ -60,7 +60,7 @@ class ComposeRuntime:
     def _containers(self) -> "Containers":
         from haop.docker.containers import Containers  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
 
-        return Containers(self._spec.name, self._identity)
+        return Containers(self._spec.name, self._identity, self._spec.adopted)
 
     @cached_property
     def _fence(self) -> ContainerFence:

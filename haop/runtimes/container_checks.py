@@ -27,6 +27,7 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
         Refused: with what is in the way.
     """
     from haop.docker.compose import check_version  # noqa: PLC0415 - beside the engine, which is imported when asked
+    from haop.docker.volumes import check_adopted  # noqa: PLC0415 - the same
 
     spec = project.spec
     _ = containers.client
@@ -42,10 +43,12 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
     containers.check_all()
     for name in (*(node.name for node in spec.nodes), "cluster", "redis"):
         containers.volume_exists(name)
+    for name, volume in spec.adopted.items():
+        check_adopted(containers.client, name, volume)
     for name, port in published(spec).items():
         _check_port(containers, name, port)
     if spec.parameters:
-        _check_settings(containers, node_image(spec), settings)
+        check_settings(containers, node_image(spec), settings)
 
 
 def hash_of(container: Mapping[str, Any]) -> str:
@@ -65,8 +68,8 @@ def check_data(spec: ClusterSpec, containers: "Containers", data: PurePosixPath,
         found = containers.inspect(node.name)
         if not found or found["State"]["Running"]:
             continue
-        volume = f"{spec.name}_{node.name}"
-        version = _version(containers, node.name, spec.postgres)
+        volume = node.volume or f"{spec.name}_{node.name}"
+        version = _version(containers, node.name, spec.postgres, data)
         if version and version != str(spec.postgres):
             raise Refused(
                 f"the volume {volume} is of PostgreSQL {version}; haop.toml asks for {spec.postgres}",
@@ -102,11 +105,11 @@ def explained(error: HaopError, images: Sequence[str]) -> HaopError:
     return error
 
 
-def _version(containers: "Containers", name: str, postgres: int) -> str:
+def _version(containers: "Containers", name: str, postgres: int, data: PurePosixPath) -> str:
     """The major version of a volume's data, wherever the image of its version keeps them; nothing where it has none."""
     mount = PurePosixPath(layout(postgres).mount)
     places = [
-        PurePosixPath(layout(postgres).data),
+        data,
         mount / "pgdata",
         *(mount / f"{n}/docker" for n in POSTGRES_VERSIONS),
     ]
@@ -135,8 +138,12 @@ def _check_port(containers: "Containers", name: str, port: int) -> None:
         )
 
 
-def _check_settings(containers: "Containers", image: str, settings: str) -> None:
-    """Let PostgreSQL itself read the settings before they are written, where its image is here."""
+def check_settings(containers: "Containers", image: str, settings: str) -> None:
+    """Let PostgreSQL itself read the settings before they are written, where its image is here.
+
+    Raises:
+        Refused: it rejects them.
+    """
     path = PurePosixPath("/tmp/postgresql.conf")  # noqa: S108 - of a container that lives for this alone
     argv = ["postgres", "-C", "wal_level", "-c", f"config_file={path}", "-D", "/"]
     if problem := containers.try_out(image, argv, path, settings):

@@ -1,0 +1,36 @@
+"""Passwords as PostgreSQL keeps them (RFC 5802, and libpq's scram-common.c): made and checked without a server."""
+
+import hashlib
+import hmac
+import os
+import unicodedata
+from base64 import b64decode, b64encode
+
+_ITERATIONS = 4096
+
+
+def verifier(password: str) -> str:
+    """What PostgreSQL keeps of a password under scram-sha-256; new at every call."""
+    return _verifier(password, os.urandom(16), _ITERATIONS)
+
+
+def matches(kept: str, user: str, password: str) -> bool:
+    """Whether that is the password which PostgreSQL keeps as a SCRAM verifier or as an MD5 hash.
+
+    >>> matches(verifier("secret"), "shop", "secret"), matches("md5" + "0" * 32, "shop", "secret")
+    (True, False)
+    """
+    if kept.startswith("md5"):
+        digest = hashlib.md5((password + user).encode(), usedforsecurity=False)
+        return hmac.compare_digest(kept, f"md5{digest.hexdigest()}")
+    if not kept.startswith("SCRAM-SHA-256$"):
+        return False
+    iterations, salt = kept.split("$")[1].split(":")
+    return hmac.compare_digest(kept, _verifier(password, b64decode(salt), int(iterations)))
+
+
+def _verifier(password: str, salt: bytes, iterations: int) -> str:
+    salted = hashlib.pbkdf2_hmac("sha256", unicodedata.normalize("NFKC", password).encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    keys = f"{b64encode(stored).decode()}:{b64encode(hmac.digest(salted, b'Server Key', 'sha256')).decode()}"
+    return f"SCRAM-SHA-256${iterations}:{b64encode(salt).decode()}${keys}"
