@@ -24,13 +24,13 @@ def exit_code(examination: Examination) -> int:
 
 
 def report(examination: Examination) -> RenderableType:
-    """Findings, the worst first; what was not examined, by reason; the count."""
+    """Findings, the worst first; the count; why something was not examined."""
     why = {diagnosis.code: diagnosis.why for diagnosis in examination.diagnoses}
     width = max((len(finding.code) for finding in examination.findings), default=0)
     lines: list[RenderableType] = []
     for finding in examination.findings:
         lines += _finding(finding, why.pop(finding.code, None), width)
-    return Group(*lines, *_gaps(examination), _summary(examination))
+    return Group(*lines, _summary(examination), *_gaps(examination))
 
 
 def treated(done: Treated) -> Text:
@@ -74,9 +74,9 @@ def _finding(finding: Finding, why: str | None, width: int) -> Iterator[Renderab
     )
     yield head
     if why:
-        yield Padding(Text(f"why  {why}", "dim"), (0, 0, 0, 8))
+        yield Padding(Text(f"why  {why}", "dim"), (0, 0, 0, 8), expand=False)
     if finding.hint:
-        yield Padding(Text.assemble(("fix  ", "bold"), finding.hint), (0, 0, 0, 8))
+        yield Padding(Text.assemble(("fix  ", "bold"), finding.hint), (0, 0, 0, 8), expand=False)
 
 
 def _gaps(examination: Examination) -> Iterator[RenderableType]:
@@ -85,14 +85,15 @@ def _gaps(examination: Examination) -> Iterator[RenderableType]:
         for gap in diagnosis.gaps:
             reasons[gap].append(diagnosis.code)
     for reason, codes in reasons.items():
-        yield Text.assemble(("not examined: ", "yellow"), reason, (f" ({', '.join(codes)})", "dim"))
+        which = ", ".join(codes) if len(codes) <= 4 else _counted(len(codes), "check")
+        yield Text.assemble(f"  {reason} ", (f"({which})", "dim"))
 
 
 def _summary(examination: Examination) -> Text:
     errors, warnings = examination.count(Severity.ERROR), examination.count(Severity.WARNING)
     skipped = examination.ended(Outcome.NOT_EXAMINED)
-    reasons = dict.fromkeys(gap for diagnosis in skipped for gap in diagnosis.gaps)
-    told = f"; {len(skipped)} not examined because of: {'; '.join(reasons)}" if skipped else ""
+    gaps = any(diagnosis.gaps for diagnosis in examination.diagnoses)
+    told = f"; {len(skipped)} not examined{' because' if skipped else ' at all; but not everywhere'}:" if gaps else ""
     style = "bold red" if errors else "bold yellow" if warnings or skipped else "bold green"
     return Text.assemble(
         (f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", style),

@@ -23,7 +23,7 @@ def container(
     config, host = found["Config"], found["HostConfig"]
     environment = dict(entry.partition("=")[::2] for entry in config["Env"] or ())
     return ContainerSeen(
-        running=bool(found["State"]["Running"]),
+        running=bool(found["State"]["Running"] and not found["State"]["Paused"]),
         restart=str(host["RestartPolicy"]["Name"] or "no"),
         fence=_fence(containers, service, environment),
         stop_signal=str(config.get("StopSignal") or "SIGTERM"),

@@ -70,7 +70,7 @@ class MountSeen:
 class ContainerSeen:
     """What the engine says of a container."""
 
-    running: bool
+    running: bool  # and not paused
     restart: str
     fence: str  # the word of the marker beside its data; "" where there is none
     stop_signal: str

@@ -19,7 +19,10 @@ _LIBRARY = (
     "(docker-library/postgres#1356)."
 )
 _SYNC = "One synchronous standby that dies stops every write (zalando/patroni#2019, kartoza/docker-postgis#299)."
-_HUNG = "A hung server keeps its connections, and what it accepts once it is resumed is lost (zalando/patroni#1371)."
+_DOWN = (
+    "With a node down the next failure is an outage; one that hangs accepts, once resumed, writes that are lost "
+    "(zalando/patroni#1371)."
+)
 _MEMORY = "The kernel kills what exceeds its limit (PostgreSQL's manual, 'Linux Memory Overcommit')."
 _PLAIN_TEXT = "`docker inspect` shows variables to everybody who may ask the engine (docker-library/postgres#111)."
 
@@ -81,7 +84,7 @@ def symptom(found: Finding) -> Symptom:
 CLUSTER: tuple[Check[Facts], ...] = (
     _check("no-primary", "there is a primary", "Without one, every write fails."),
     _check("two-primaries", "there is one primary only", _SECOND_PRIMARY, _decided),
-    _check("unreachable", "every node answers", _HUNG),
+    _check("unreachable", "every node answers", _DOWN),
     _check("fenced", "no node is fenced", _SECOND_PRIMARY),
     _check("open-fault", "no drill was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
     _check("foreign-node", "all nodes come from one cluster", _STRANGE, _everybody),

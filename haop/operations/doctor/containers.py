@@ -42,19 +42,19 @@ def fenced_and_restarted(seen: ContainerSeen) -> bool:
 
 
 @_check(
-    "restart-never",
+    "restart-policy",
     "the engine starts nodes after a reboot",
     why=("A machine that reboots at night should need nobody (Docker's manual, 'Start containers automatically')."),
     runtime="compose",
 )
-def restart_never(facts: Facts) -> Told:
-    """A node that a reboot leaves stopped."""
+def restart_policy(facts: Facts) -> Told:
+    """A node that a reboot leaves stopped, or that does not stay stopped."""
     for name, seen in _nodes(facts):
         if isinstance(seen, Gap):
             yield seen
-        elif not seen.fence and seen.restart not in {"unless-stopped", "always"}:
+        elif not seen.fence and seen.restart != "unless-stopped":
             yield warning(
-                f"the engine does not start {name} after a reboot (restart policy {seen.restart})", node=name,
+                f"the restart policy of {name} is {seen.restart}, not unless-stopped", node=name,
                 hint=f"docker update --restart unless-stopped {facts.spec.name}-{name}-1",
             )  # fmt: skip
 
@@ -206,7 +206,7 @@ def _nodes(facts: Facts) -> Iterator[tuple[str, ContainerSeen | Gap]]:
 
 CONTAINERS: tuple[Check[Facts], ...] = (
     fenced_restarts,
-    restart_never,
+    restart_policy,
     health_check,
     stop_hard,
     mount_wrong,

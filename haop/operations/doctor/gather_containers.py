@@ -86,7 +86,7 @@ def _place(containers: "Containers", node: str, seen: ContainerSeen | Gap) -> Pl
     if isinstance(seen, Gap):
         return seen
     if not seen.running:
-        return Gap(f"{node} does not run")
+        return Gap(f"{node} does not run, or is paused")
     try:
         return examination.place(containers, node)
     except HaopError as problem:

@@ -1,6 +1,7 @@
 """Looks at the project's folder: modes of what holds secrets, `stack/`, what git knows."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,12 +48,12 @@ def _exposed(project: Project) -> Iterator[tuple[str, int]]:
     for pattern in _PRIVATE:
         for path in sorted(project.state.glob(pattern)):
             try:
-                mode = path.lstat().st_mode & 0o777
+                found = path.lstat()
             except OSError:
                 continue
-            # What lies in local/ is the servers' own below the first level; what is no secret there is `cluster`.
-            if mode & 0o077:
-                yield str(path.relative_to(project.root)), mode
+            # A link has no mode of its own; what lies in local/ is the servers' user's, who may have made one.
+            if found.st_mode & 0o077 and not stat.S_ISLNK(found.st_mode):
+                yield str(path.relative_to(project.root)), found.st_mode & 0o777
 
 
 def _leaks(project: Project, held: tuple[str, ...]) -> Iterator[str]:

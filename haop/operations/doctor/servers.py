@@ -5,7 +5,6 @@ from functools import partial
 
 from haop.model.diagnosis import Check, Gap, Group, Told, checking, error, warning
 from haop.model.examined import RuleSeen, ServerSeen, SlotSeen
-from haop.model.service import State
 from haop.operations.doctor.facts import Facts
 from haop.postgres.verifier import matches
 from haop.project import Secrets
@@ -131,7 +130,7 @@ def collation_changed(facts: Facts) -> Told:
         for name in seen.collations:
             yield error(
                 f"{name} sorts text as another version than {node} has: its indexes may be wrong", node=node,
-                hint="on the primary: REINDEX DATABASE, then ALTER DATABASE (or COLLATION) ... REFRESH COLLATION VERSION",
+                hint="on the primary: REINDEX DATABASE, then ALTER DATABASE or COLLATION ... REFRESH COLLATION VERSION",
             )  # fmt: skip
 
 
@@ -195,7 +194,7 @@ def replay_paused(facts: Facts) -> Told:
         if seen.replay != "not paused":
             yield error(
                 f"{node} does not replay ({seen.replay}): a promotion of it would wait for ever", node=node,
-                hint=f"SELECT pg_wal_replay_resume() on {node}; if it pauses again, a setting is lower than the primary's",
+                hint=f"SELECT pg_wal_replay_resume() on {node}; if it pauses again, see settings-lower",
             )  # fmt: skip
 
 
@@ -234,26 +233,6 @@ def unmarked_primary(facts: Facts) -> Told:
             )  # fmt: skip
 
 
-@_check(
-    "node-hung",
-    "no node is stopped in its tracks",
-    why="A hung primary is not noticed, and what it accepts once resumed is lost (zalando/patroni#1371).",
-)
-def node_hung(facts: Facts) -> Told:
-    """A node whose processes are there and silent."""
-    if not (status := facts.status):
-        yield facts.assessment if isinstance(facts.assessment, Gap) else Gap("not observed")
-        return
-    for node, gap in facts.servers.items():
-        seen = status.node(node)
-        hung = seen.service.state is State.RUNNING and isinstance(gap, Gap) and "no answer within" in gap.why
-        if seen.service.state is State.PAUSED or hung:
-            yield error(
-                f"{node} runs and says nothing: it would go on as it was, once resumed", node=node,
-                hint="haop up lets it go on; if it was the primary: haop failover fences it first",
-            )  # fmt: skip
-
-
 def _primary(facts: Facts) -> ServerSeen | None:
     return facts.answering.get(facts.primary.name) if facts.primary else None
 
@@ -280,5 +259,4 @@ SERVERS: tuple[Check[Facts], ...] = (
     replay_paused,
     clone_left,
     unmarked_primary,
-    node_hung,
 )

@@ -21,6 +21,8 @@ _SINGLE_HOST = (
     "A client that knows one host stays with it when the primary moves (zalando/postgres-operator#1928, "
     "vitabaks/autobase#1562)."
 )
+# Hosts as URLs and connection strings have them: "db1:5432,db2:5432".
+_HOSTS = re.compile(r"(?:@|//|\bhost=)([\w.,:-]+)(?![\w.,:@-])")
 
 
 @_check(
@@ -149,9 +151,7 @@ def image_floating(facts: Facts) -> Told:
         tag = name.rpartition("/")[2].partition(":")[2]
         if at:
             continue
-        hint = (
-            f"name a whole version, or a digest: {name.partition(':')[0]}:{'18.1' if who == 'the nodes' else '1.2.3'}"
-        )
+        hint = f"name a whole version ({tag if tag.isdigit() else 18}.1, say) or a digest in haop.toml"
         if tag in {"", "latest"}:
             yield warning(f"the image of {who} is {image}: any version at all", hint=hint)
         elif tag.isdigit():
@@ -161,18 +161,16 @@ def image_floating(facts: Facts) -> Told:
 @_check("single-host", "the application knows every node", why=_SINGLE_HOST, runtime="compose")
 def single_host(facts: Facts) -> Told:
     """An application that is told one node's name."""
-    if not facts.spec.web:
-        return
-    names = "|".join(re.escape(node.name) for node in facts.spec.nodes)
-    for variable, value in facts.spec.web.environment.items():
-        alone = re.fullmatch(rf"({names})(:\d+)?", value) or re.search(
-            rf"(?:@|//|\bhost=|[?&]host=)({names})(?![\w.,-])(?::\d+)?(?!,|:\d+,)", value
-        )
-        if alone:
-            yield warning(
-                f"{variable} of the application names {alone[1]} alone: it stays with it when the primary moves",
-                hint="leave it out and read DATABASE_URL_FILE, which names every node",
-            )
+    nodes = {node.name for node in facts.spec.nodes}
+    for variable, value in (facts.spec.web.environment if facts.spec.web else {}).items():
+        for hosts in (value, *_HOSTS.findall(value)):
+            names = [host.partition(":")[0] for host in hosts.split(",")]
+            if len(names) == 1 and names[0] in nodes:
+                yield warning(
+                    f"{variable} of the application names {names[0]} alone: it stays with it when the primary moves",
+                    hint="leave it out and read DATABASE_URL_FILE, which names every node",
+                )
+                break
 
 
 @_check(
