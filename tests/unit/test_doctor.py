@@ -51,11 +51,11 @@ def verifier(password: str) -> str:
     import hmac
     from base64 import b64encode
 
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt" * 4, 4096)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt" * 4, 16)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     served = hmac.digest(salted, b"Server Key", "sha256")
     text = [b64encode(part).decode() for part in (b"salt" * 4, stored, served)]
-    return f"SCRAM-SHA-256$4096:{text[0]}${text[1]}:{text[2]}"
+    return f"SCRAM-SHA-256$16:{text[0]}${text[1]}:{text[2]}"
 
 
 VERIFIERS = {

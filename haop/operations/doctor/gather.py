@@ -79,11 +79,13 @@ def _is_primarys(cluster: Cluster, node: NodeStatus) -> bool | Gap:
 
 
 def _refusal(cluster: Cluster | Gap) -> tuple[str, str] | Gap | None:
-    """Let `haop up` make sure of what it always makes sure of before it starts anything."""
+    """Make sure of what `haop up` makes sure of before it starts anything."""
     if isinstance(cluster, Gap):
         return cluster
     try:
         cluster.runtime.check(cluster.settings())
+        if gather_project.certified(cluster.project):
+            cluster.services()
     except Refused as problem:
         return problem.message, problem.hint or "haop up says the same, and starts nothing"
     except (HaopError, OSError) as problem:

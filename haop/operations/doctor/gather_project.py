@@ -69,9 +69,9 @@ def _leaks(project: Project, held: tuple[str, ...]) -> Iterator[str]:
 def _stack(cluster: Cluster) -> StackSeen | Gap:
     """Compare only: certificates and secrets are not made for it."""
     project, mounted = cluster.project, cluster.runtime.unattended
-    if mounted and not (project.state / "tls" / "ca.crt").exists():
-        return StackSeen(unprovided=True)
     try:
+        if mounted and not certified(project):
+            return StackSeen(unprovided=True)
         changes = render.compare(project, cluster.stack())
         edited = render.edited(project, changes)
         files = [project.state / "secrets" / s.name / p for s in cluster.services().values() for p in s.secrets]
@@ -81,17 +81,24 @@ def _stack(cluster: Cluster) -> StackSeen | Gap:
     return StackSeen(stale=tuple(n for n in changes.diffs if n not in edited), edited=edited, unprovided=missing)
 
 
+def certified(project: Project) -> bool:
+    """Whether every certificate is there: who asks for the services of a cluster makes those that are not."""
+    return all(
+        (project.state / "tls" / f"{name}.crt").exists() for name in ("ca", *(n.name for n in project.spec.nodes))
+    )
+
+
 def _git(project: Project) -> GitSeen | Gap:
     """No repository around the folder: nothing can be committed."""
-    if not any((folder / ".git").exists() for folder in (project.root, *project.root.parents)):
-        return GitSeen()
-    state = next((p.name for p in sorted(project.state.glob("*")) if p.is_file()), "events.jsonl")
-    files = ("--", ENV, f"{STATE}/{state}")
     try:
+        if not any((folder / ".git").exists() for folder in (project.root, *project.root.parents)):
+            return GitSeen()
+        state = next((p.name for p in sorted(project.state.glob("*")) if p.is_file()), "events.jsonl")
+        files = ("--", ENV, f"{STATE}/{state}")
         tracked = _files(project.root, "--cached", *files)
         return GitSeen(tracked=tracked, unignored=_files(project.root, "--others", "--exclude-standard", *files))
-    except HaopError as problem:
-        return Gap(f"git does not answer: {problem.message}")
+    except (HaopError, OSError) as problem:
+        return Gap(f"git does not answer: {problem}")
 
 
 def _files(root: Path, *arguments: str) -> tuple[str, ...]:
