@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from haop.cli.tables import STYLES
@@ -27,10 +27,12 @@ def report(examination: Examination) -> RenderableType:
     """Findings, the worst first; the count; why something was not examined."""
     why = {diagnosis.code: diagnosis.why for diagnosis in examination.diagnoses}
     width = max((len(finding.code) for finding in examination.findings), default=0)
-    lines: list[RenderableType] = []
+    table = Table.grid(padding=(0, 1))
     for finding in examination.findings:
-        lines += _finding(finding, why.pop(finding.code, None), width)
-    return Group(*lines, _summary(examination), *_gaps(examination))
+        told = _finding(finding, why.pop(finding.code, None), width)
+        table.add_row(Text(str(finding.severity), STYLES[finding.severity]), told)
+    found = [table] if examination.findings else []
+    return Group(*found, _summary(examination), *_gaps(examination))
 
 
 def treated(done: Treated) -> Text:
@@ -67,16 +69,14 @@ def _check(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding, why: str | None, width: int) -> Iterator[RenderableType]:
+def _finding(finding: Finding, why: str | None, width: int) -> Text:
     """The reason is told once for each code."""
-    head = Text.assemble(
-        (f"{finding.severity:8}", STYLES[finding.severity]), (f"{finding.code:{width}}  ", "bold"), finding.message
-    )
-    yield head
+    text = Text.assemble((f"{finding.code:{width}}  ", "bold"), finding.message)
     if why:
-        yield Padding(Text(f"why  {why}", "dim"), (0, 0, 0, 8), expand=False)
+        text.append(f"\nwhy  {why}", "dim")
     if finding.hint:
-        yield Padding(Text.assemble(("fix  ", "bold"), finding.hint), (0, 0, 0, 8), expand=False)
+        text.append("\nfix  ", "bold").append(finding.hint, "")
+    return text
 
 
 def _gaps(examination: Examination) -> Iterator[RenderableType]:

@@ -171,7 +171,9 @@ def test_a_primary_that_was_given_more_room_than_its_standby_stops_replay_and_th
     restart(shop, standby)
     reset_all(shop, primary, "max_connections")
     restart(shop, primary)
-    wait_until(lambda: "not-streaming" not in codes(shop), deadline=30, pause=0.2, waiting_for="the standby to stream")
+    wait_until(
+        lambda: shop.engine.observe().streams(standby), deadline=60, pause=0.1, waiting_for=f"{standby} to stream"
+    )
     reset_all(shop, standby, "max_connections")
     restart(shop, standby)
 
@@ -188,8 +190,9 @@ def test_nodes_that_are_away_are_named_and_nothing_of_them_passes(shop: Cluster,
     assert f"make the slots {standby} on {primary}: done" in doctor(haop, shop, "--fix").err
     assert "slot-missing" not in codes(shop)
     restart(shop, standby)
-    streams = "SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
-    wait_until(lambda: support.sql(shop, standby, streams), deadline=30, waiting_for=f"{standby} to stream")
+    wait_until(
+        lambda: shop.engine.observe().streams(standby), deadline=60, pause=0.1, waiting_for=f"{standby} to stream"
+    )
 
     shop.runtime.stop(primary)
     assert doctor(haop, shop).code == 4

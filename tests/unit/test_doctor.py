@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from rich.console import Console
 
@@ -26,6 +27,7 @@ from haop.operations.doctor.cluster import CLUSTER
 from haop.operations.doctor.examination import REGISTRY, judge
 from haop.operations.doctor.facts import Facts, GitSeen, ProjectSeen, StackSeen
 from haop.operations.status import Assessment
+from haop.postgres.connection import reason
 from haop.project import Project, Secrets
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -184,6 +186,7 @@ def gone(facts: Facts) -> Facts:
 
 E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741 - as a table reads
 GONE = Gap("db2: stopped")
+LOCKED = Gap(f"db2: {reason(psycopg.OperationalError('password authentication failed'))}")
 web = WebSpec(image="web@sha256:00", build=None)
 anonymous = MountSeen(kind="volume", source="0" * 64, target="/var/lib/postgresql")
 folder = MountSeen(kind="bind", source="/Users/me/data", target="/var/lib/postgresql")
@@ -242,6 +245,7 @@ CASES: list[tuple[str, Change, Severity, str | None, str]] = [
      "no role monitor"),
     ("password-differs", server("db1", verifiers={**VERIFIERS, "shop": verifier("x")}), E, None,
      "the password of shop is not DATABASE_PASSWORD"),
+    ("password-differs", lambda f: replace(f, servers={**f.servers, "db2": LOCKED}), E, "db2", "POSTGRES_PASSWORD"),
     ("password-differs", server("db1", verifiers={**VERIFIERS, "shop": "md500"}), E, None, "SCRAM verifier"),
     ("database-missing", server("db1", databases={}), E, None, "no database shop"),
     ("database-missing", server("db1", databases={"shop": "me"}), W, None, "belongs to me"),

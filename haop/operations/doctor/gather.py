@@ -34,6 +34,9 @@ def gather(project: Project) -> Facts:
         stale = {node.name: _is_primarys(cluster, node) for node in assessment.status.nodes if _over(node)}
     secrets = cluster if isinstance(cluster, Gap) else cluster.secrets
     places, containers = gather_containers.look(project, cluster, assessment)
+    for name, why in servers.items():  # one reason for each node that is away
+        if isinstance(why, Gap) and isinstance(places[name], Gap):
+            places[name] = why
     return Facts(
         spec=project.spec,
         project=gather_project.look(project, cluster, secrets, refusal=_refusal(cluster)),

@@ -17,7 +17,7 @@ from haop.runtimes.local import LocalRuntime
 if TYPE_CHECKING:
     from haop.docker.containers import Containers
 
-Places: TypeAlias = Mapping[str, PlaceSeen | Gap]
+Places: TypeAlias = dict[str, PlaceSeen | Gap]
 Seen: TypeAlias = Mapping[str, ContainerSeen | Gap]
 
 

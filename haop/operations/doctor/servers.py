@@ -17,6 +17,8 @@ _CHANGED = (
 )
 _SLOT = "A slot that nobody reads keeps WAL until the disk is full (zalando/postgres-operator#2012, KBVE/kbve#7795)."
 
+# As a connection that was refused for it says.
+REJECTED = "rejects the password"
 _WEAK = {"md5", "password", "ident"}
 _ANYWHERE = {"0.0.0.0", "::", "all"}  # noqa: S104 - looked for, not bound to
 _MB = 2**20
@@ -79,6 +81,10 @@ def role_missing(facts: Facts) -> Told:
 def password_differs(facts: Facts) -> Told:
     """Passwords that were changed in one place only."""
     yield from _asked(facts)
+    for node, seen in facts.servers.items():
+        if isinstance(seen, Gap) and REJECTED in seen.why:
+            mend = "restore .env from your backup: haop itself is locked out"
+            yield error(f"the password of postgres on {node} is not POSTGRES_PASSWORD of .env", node=node, hint=mend)
     if not (primary := _primary(facts)) or isinstance(facts.secrets, Gap):
         return
     for role, (key, password) in wanted(facts, facts.secrets).items():

@@ -137,6 +137,8 @@ def up_refused(facts: Facts) -> Told:
     match facts.project.refusal:
         case Gap() as gap:
             yield gap
+        case (message, _) if message in dict(facts.machine.problems):
+            yield Gap(message)
         case (message, hint):
             yield error(f"haop up would refuse: {message}", hint=hint)
 
