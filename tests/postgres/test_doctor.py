@@ -120,7 +120,7 @@ def test_a_fresh_cluster_has_no_error_and_no_warning(shop: Cluster, haop: Haop) 
     assert found(told, "info") <= {"image-floating", "tls-off"}
     shown = doctor(haop, shop)
     assert re.search(
-        rf"^{told['errors']} errors?, {told['warnings']} warnings?; {told['passed']} checks", shown.out, re.M
+        rf"^{told['errors']} errors?, {told['warnings']} warnings?; {told['passed']} checks", shown.out, re.MULTILINE
     )
     for secret in (shop.secrets.postgres_password, shop.secrets.monitor_password):
         assert secret not in shown.out + done.out
