@@ -83,8 +83,8 @@ class Project:
         """The folder of the rendered files."""
         return self.root / STACK
 
-    def secrets(self) -> Secrets:
-        """Read `.env`.
+    def secrets(self, *, exposed: bool = False) -> Secrets:
+        """Read `.env`; with `exposed`, though others can read it, too.
 
         Raises:
             BadConfiguration: it is missing, readable by others, or lacks a key.
@@ -97,7 +97,7 @@ class Project:
         except OSError as error:
             hint = "restore it from your backup: the passwords in it are those of the running cluster"
             raise BadConfiguration(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
-        if mode & 0o077:
+        if mode & 0o077 and not exposed:
             raise BadConfiguration(f"{path}: readable by others (mode {mode & 0o777:o})", hint=f"chmod 600 {path}")
         try:
             values = dotenv.dotenv_values(path, interpolate=False)

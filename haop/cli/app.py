@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from haop import __version__
-from haop.cli import adopt, check, cluster, demo, drill, history, move, rebuild, setup
+from haop.cli import adopt, check, cluster, demo, doctor, drill, history, move, rebuild, setup
 from haop.errors import HaopError
 
 EPILOG = """Exit codes:
@@ -95,7 +95,7 @@ def root(
     ctx.obj = folder
 
 
-for group in (setup, adopt, cluster, check, move, rebuild, history, demo):
+for group in (setup, adopt, cluster, check, doctor, move, rebuild, history, demo):
     group.register(app)
 app.add_typer(drill.app, name="drill")
 

@@ -16,7 +16,7 @@ from haop.errors import HaopError, Refused
 from haop.model import adoption_problems as problems
 from haop.model import adoption_rules as rules
 from haop.model.adoption import Adoption, OldContainer, OldServer, Remark, Taken
-from haop.operations import status, up
+from haop.operations import lock, status, up
 from haop.operations.audit import audited
 from haop.operations.choosing import free_ports
 from haop.operations.cluster import Cluster
@@ -97,7 +97,7 @@ def execute(folder: Path, decided: Adoption | Begun, progress: Progress) -> stat
     else:
         begun = decided
     cluster = Cluster.of(begun.project)
-    with audited(begun.project, "adopt", node="db1") as outcome, _resumable(begun):
+    with lock.held(begun.project, "adopt"), audited(begun.project, "adopt", node="db1") as outcome, _resumable(begun):
         outcome.detail = f"{begun.container}, volume {begun.taken.volume}"
         _take(cluster, begun, progress)
         assessment = up.up(cluster, progress)

@@ -22,13 +22,13 @@ class Cluster:
     engine: StreamingEngine
 
     @classmethod
-    def of(cls, project: Project) -> "Cluster":
-        """The runtime and the engine that `haop.toml` names.
+    def of(cls, project: Project, *, exposed: bool = False) -> "Cluster":
+        """The runtime and the engine that `haop.toml` names; with `exposed`, though others can read `.env`, too.
 
         Raises:
             BadConfiguration: `.env` is missing or cannot be used.
         """
-        secrets = project.secrets()
+        secrets = project.secrets(exposed=exposed)
         users = [secrets.replication_user, secrets.rewind_user, secrets.monitor_user, project.spec.owner, "postgres"]
         if twins := sorted({user for user in users if users.count(user) > 1}):
             raise BadConfiguration(

@@ -38,6 +38,12 @@ def compare(project: Project, files: Mapping[str, str]) -> Rendering:
     return Rendering(diffs)
 
 
+def edited(project: Project, changes: Rendering) -> tuple[str, ...]:
+    """The files among these that are not as haop wrote them last."""
+    manifest, here = _manifest(project), {name: _read(project.stack / name) for name in changes.diffs}
+    return tuple(name for name, text in here.items() if text is not None and manifest.get(name) != _digest(text))
+
+
 def refresh(cluster: Cluster) -> Rendering:
     """Write `stack/` as `haop.toml` says now, and what it takes to start it with no haop around.
 
@@ -57,14 +63,11 @@ def write(project: Project, files: Mapping[str, str]) -> Rendering:
         Refused: a file is not as haop wrote it last: somebody edited it.
     """
     changes = compare(project, files)
-    manifest = _manifest(project)
-    for name in changes.diffs:
-        present = _read(project.stack / name)
-        if present is not None and manifest.get(name) != _digest(present):
-            raise Refused(
-                f"stack/{name} was edited by hand; haop would change:\n{changes.diffs[name]}",
-                hint=f"put your change into haop.toml, then remove stack/{name} and run: haop render",
-            )
+    for name in edited(project, changes):
+        raise Refused(
+            f"stack/{name} was edited by hand; haop would change:\n{changes.diffs[name]}",
+            hint=f"put your change into haop.toml, then remove stack/{name} and run: haop render",
+        )
     if changes.stale:
         project.stack.mkdir(exist_ok=True)
         for name in changes.diffs:

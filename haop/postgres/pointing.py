@@ -9,7 +9,7 @@ def followed_by(conninfo: str, user: str) -> str | None:
     """The same connection string, for another role; None where it is that role's already.
 
     >>> followed_by("host=a user=replicator", "follower")
-    'host=a user=follower'
+    'user=follower host=a'
     >>> followed_by("host=a user=replicator", "replicator")
     """
     kept = conninfo_to_dict(conninfo)

@@ -1,12 +1,10 @@
 """Roles and the application's database: made where they are missing, changed where `.env` or `haop.toml` have."""
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Mapping
 
 from psycopg import sql
 
+from haop.postgres import scram
 from haop.postgres.connection import BoundedConnection
 from haop.postgres.queries import query
 
@@ -32,7 +30,7 @@ def ensure_passwords(connection: BoundedConnection, passwords: Mapping[str, str]
     found = connection.execute(
         "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolname = ANY(%s)", [list(passwords)]
     ).fetchall()
-    changed = tuple(name for name, verifier in found if not matches(verifier, passwords[name]))
+    changed = tuple(name for name, kept in found if not _kept(kept, name, passwords[name]))
     for name in changed:
         verifier = connection.pgconn.encrypt_password(
             passwords[name].encode(), name.encode(), b"scram-sha-256"
@@ -45,21 +43,8 @@ def ensure_passwords(connection: BoundedConnection, passwords: Mapping[str, str]
     return changed
 
 
-def matches(verifier: str, password: str) -> bool:
-    """Whether a SCRAM verifier, as `pg_authid` has it, was made from that password (RFC 5802, "StoredKey").
-
-    For passwords in ASCII, which SASLprep leaves as they are; another may be called different, and is then set again.
-    """
-    try:
-        mechanism, iterated, keys = verifier.split("$")
-        iterations, salt = iterated.split(":")
-        if mechanism != "SCRAM-SHA-256":
-            return False
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
-        stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-        return hmac.compare_digest(stored, base64.b64decode(keys.split(":")[0]))
-    except ValueError:
-        return False
+def _kept(kept: str, name: str, password: str) -> bool:
+    return scram.is_verifier(kept) and scram.matches(kept, name, password)
 
 
 def ensure_database(connection: BoundedConnection, name: str, owner: str, monitor: str) -> str | None:

@@ -3,10 +3,12 @@
 import hashlib
 import hmac
 import os
+import re
 import unicodedata
 from base64 import b64decode, b64encode
 
 _ITERATIONS = 4096
+_SHAPE = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+")
 
 
 def verifier(password: str) -> str:
@@ -23,10 +25,14 @@ def matches(kept: str, user: str, password: str) -> bool:
     if kept.startswith("md5"):
         digest = hashlib.md5((password + user).encode(), usedforsecurity=False)
         return hmac.compare_digest(kept, f"md5{digest.hexdigest()}")
-    if not kept.startswith("SCRAM-SHA-256$"):
+    if not (found := _SHAPE.fullmatch(kept)):
         return False
-    iterations, salt = kept.split("$")[1].split(":")
-    return hmac.compare_digest(kept, _verifier(password, b64decode(salt), int(iterations)))
+    return hmac.compare_digest(kept, _verifier(password, b64decode(found[2]), int(found[1])))
+
+
+def is_verifier(kept: str) -> bool:
+    """Whether PostgreSQL keeps a password so that its role can log in under scram-sha-256."""
+    return bool(_SHAPE.fullmatch(kept))
 
 
 def _verifier(password: str, salt: bytes, iterations: int) -> str:
