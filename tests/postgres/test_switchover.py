@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -25,9 +25,9 @@ from tests import support
 from tests.conftest import only_local
 
 
-def moments(*names: str) -> list[tuple[str, str]]:
+def moments(runtime: str, *names: str) -> Sequence[str]:
     """Each on processes, where it is quick; in containers the one whose steps differ."""
-    return [*(("local", name) for name in names), ("compose", "stopped")]
+    return names if runtime == "local" else ("stopped",)
 
 
 @pytest.fixture(scope="module")
@@ -147,17 +147,16 @@ def test_a_candidate_that_does_not_come_near_leaves_everything_as_it_was(
     assert heal.read(shop.project) is None
 
 
-@pytest.mark.parametrize(("runtime", "moment"), moments("stopping", "stopped", "promoting"), indirect=["runtime"])
-def test_a_candidate_that_dies_half_way_is_replaced_by_the_old_primary(
-    shop: Cluster, runtime: str, moment: str
-) -> None:
-    new = support.standby_of(shop)
+def test_a_candidate_that_dies_half_way_is_replaced_by_the_old_primary(shop: Cluster, runtime: str) -> None:
+    for moment in moments(runtime, "stopping", "stopped", "promoting"):
+        new = support.standby_of(shop)
 
-    def kill(event: str, node: str) -> None:
-        if event == moment:
-            shop.runtime.kill(new)
+        def kill(event: str, node: str, moment: str = moment, new: str = new) -> None:
+            if event == moment:
+                shop.runtime.kill(new)
 
-    put_back(shop, kill, match=f"no switchover to {new}: ")
+        put_back(shop, kill, match=f"no switchover to {new}: ")
+        assert up(shop, Quiet()).health is Health.HEALTHY, moment
 
 
 @only_local  # decided by the engine, which does not know the runtime
@@ -211,15 +210,19 @@ def test_an_interrupted_switchover_is_put_back_at_once(shop: Cluster) -> None:
     nothing_lost(measured())
 
 
-@pytest.mark.parametrize(
-    ("runtime", "moment"), moments("stopped", "stopping", "fenced", "promoting", "promoted"), indirect=["runtime"]
-)
-def test_a_haop_that_is_killed_in_a_switchover_is_settled_by_up(
-    shop: Cluster, runtime: str, moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_haop_that_is_killed_in_a_switchover_is_settled_by_up(shop: Cluster, runtime: str) -> None:
     """What SIGKILL leaves: nothing of what comes after that moment is done, and nothing is put back."""
-    plan = switchover.plan(shop, None)
+    for moment in moments(runtime, "stopping", "stopped", "fenced", "promoting", "promoted"):
+        plan = switchover.plan(shop, None)
+        killed_at(shop, plan, moment)
+        assert heal.read(shop.project), moment
+        assert "interrupted" in {finding.code for finding in status.observe(shop).findings}, moment
+        assert up(shop, Quiet()).health is Health.HEALTHY, moment
+        assert support.primary_of(shop) == (plan.new if moment == "promoted" else plan.old), moment
+        assert heal.read(shop.project) is None, moment
 
+
+def killed_at(shop: Cluster, plan: switchover.Plan, moment: str) -> None:
     class Killed(BaseException):
         pass
 
@@ -227,16 +230,11 @@ def test_a_haop_that_is_killed_in_a_switchover_is_settled_by_up(
         if event == moment:
             raise Killed
 
-    monkeypatch.setattr(switching.Switchover, "_put_back", lambda _: None)
-    monkeypatch.setattr(heal, "clear", lambda _: None)
-    with pytest.raises(Killed):
-        switchover.execute(shop, plan, Quiet(), kill)
-    monkeypatch.undo()
-    assert heal.read(shop.project)
-    assert "interrupted" in {finding.code for finding in status.observe(shop).findings}
-    assert up(shop, Quiet()).health is Health.HEALTHY
-    assert support.primary_of(shop) == (plan.new if moment == "promoted" else plan.old)
-    assert heal.read(shop.project) is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(switching.Switchover, "_put_back", lambda _: None)
+        patch.setattr(heal, "clear", lambda _: None)
+        with pytest.raises(Killed):
+            switchover.execute(shop, plan, Quiet(), kill)
 
 
 @only_local  # decided by the engine, which does not know the runtime
