@@ -1,6 +1,7 @@
 """External programs: the only user of `subprocess`."""
 
 import os
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,30 @@ def watch(
                 say(told)
     if child.returncode:
         raise CommandFailed(f"{argv[0]} ended with code {child.returncode}: {' / '.join(lines) or 'it said nothing'}")
+
+
+def hand_over(argv: Sequence[str], *, environment: Mapping[str, str]) -> int:
+    """Let a program have the terminal, and return its exit code. Ctrl-C is for the program alone.
+
+    Raises:
+        CommandFailed: it could not be started.
+    """
+    before = signal.signal(signal.SIGINT, _leave_it)  # a handler, unlike SIG_IGN, is not inherited
+    try:
+        with subprocess.Popen(argv, env=dict(environment)) as child:
+            try:
+                return child.wait()
+            finally:
+                if child.poll() is None:
+                    child.terminate()
+    except OSError as error:
+        raise CommandFailed(f"cannot run {argv[0]}: {error.strerror}") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_it(_number: int, _frame: object) -> None:
+    """The program in the foreground was meant."""
 
 
 def spawn(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, opened
+from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, node_names, opened
 
 if TYPE_CHECKING:
     from haop.engines.base import Note
@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 def failover(
     ctx: typer.Context,
     to: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")
+        str | None,
+        typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.", autocompletion=node_names),
     ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -54,7 +55,12 @@ def failover(
 
 def rejoin(
     ctx: typer.Context,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A former primary, or a standby that cannot follow.")],
+    node: Annotated[
+        str,
+        typer.Argument(
+            metavar="NODE", help="A former primary, or a standby that cannot follow.", autocompletion=node_names
+        ),
+    ],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
