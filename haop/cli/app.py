@@ -108,4 +108,5 @@ app.add_typer(drill.app, name="drill")
 def main() -> None:
     """The entry point of the command `haop`."""
     manners.end_like_ctrl_c()
+    manners.read_no_variables_of_libpq()
     app(prog_name="haop")

@@ -27,6 +27,12 @@ def tell(ctx: typer.Context, *, quiet: bool, verbose: bool) -> None:
         ctx.call_on_close(lambda: log.setLevel(logging.NOTSET))
 
 
+def read_no_variables_of_libpq() -> None:
+    """Forget where the operator's other tools connect: a PGSERVICE or PGOPTIONS would say so for haop's connections."""
+    for name in [name for name in os.environ if name.startswith("PG") and not name.startswith("PG_")]:
+        del os.environ[name]
+
+
 def end_like_ctrl_c() -> None:
     """Let SIGTERM and a closed terminal end haop as Ctrl-C does: what is open is closed, what is broken is healed."""
     for number in (signal.SIGTERM, signal.SIGHUP):

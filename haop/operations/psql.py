@@ -51,14 +51,13 @@ def psql(cluster: Cluster, node: str, arguments: Sequence[str]) -> int:
         CommandFailed: it could not be started.
     """
     runtime = cluster.runtime
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     if program := runtime.psql():
         with _passfile(cluster) as path:
-            environment = {**mine, **_connection(cluster, node), "PGPASSFILE": path}
+            environment = {**os.environ, **_connection(cluster, node), "PGPASSFILE": path}
             return hand_over((str(program), *arguments), environment=environment)
     if isinstance(runtime, Enterable):
         terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        return hand_over(runtime.psql_within(node, arguments, terminal=terminal), environment=mine)
+        return hand_over(runtime.psql_within(node, arguments, terminal=terminal), environment=os.environ)
     raise Refused("no psql on this machine", hint="Debian: apt-get install postgresql-client")
 
 
