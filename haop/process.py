@@ -113,9 +113,10 @@ def hand_over(argv: Sequence[str], *, environment: Mapping[str, str]) -> int:
         with subprocess.Popen(argv, env=dict(environment)) as child:
             try:
                 return child.wait()
-            finally:
-                if child.poll() is None:
-                    child.terminate()
+            except BaseException:  # haop itself is told to end
+                child.terminate()
+                child.wait()
+                raise
     except OSError as error:
         raise CommandFailed(f"cannot run {argv[0]}: {error.strerror}") from error
     finally:
