@@ -130,7 +130,7 @@ def mutations(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Callable[[str], 
     """What makes other bytes of a valid text: a few changed lines, two that changed places, or something else."""
     edits = draw(st.lists(st.tuples(st.integers(0, 200), ANYTHING, st.integers(0, 9)), min_size=1, max_size=4))
     swap = draw(st.booleans())
-    garbage = draw(st.one_of(st.none(), st.none(), st.none(), st.binary(max_size=200)))
+    garbage: bytes | None = draw(st.one_of(st.none(), st.none(), st.none(), st.binary(max_size=200)))
 
     def mutate(text: str) -> bytes:
         if garbage is not None:
