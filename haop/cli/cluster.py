@@ -25,6 +25,9 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     it changes nothing. At the end a token written on the primary has been replayed by every standby.
 
     \b
+    Exit codes: 0 healthy, 3 degraded, 4 no primary or two.
+
+    \b
     Examples:
       haop up
     """

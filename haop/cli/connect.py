@@ -20,10 +20,14 @@ class PassesOn(TyperCommand):
         ctx.meta[_PASSED_ON] = args[cut + 1 :]
         return super().parse_args(ctx, args[:cut])
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """With what is passed on at the end."""
+        return [*super().collect_usage_pieces(ctx), "[-- PSQL-OPTIONS]"]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(cls=PassesOn, options_metavar="[OPTIONS] [-- PSQL-OPTIONS]")(psql)
+    app.command(cls=PassesOn)(psql)
     app.command()(dsn)
 
 

@@ -32,6 +32,9 @@ def failover(
     Refused while a primary answers. A node that is fenced does not start again until: haop rejoin NODE.
 
     \b
+    Exit codes: 0 promoted, 2 a primary answers, 4 no standby does.
+
+    \b
     Examples:
       haop failover --dry-run
       haop failover --to db2 --yes
@@ -66,6 +69,9 @@ def rejoin(
     as_json: JsonOption = False,
 ) -> None:
     """Make a node a standby of the primary: it follows where it can, else what only it has written is rewound.
+
+    \b
+    Exit codes: 0 it streams, 2 it is the primary, 4 there is nothing to follow.
 
     \b
     Examples:

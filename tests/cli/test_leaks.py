@@ -117,6 +117,7 @@ def test_no_secret_is_anywhere(folder: Path, haop: Haop, runtime: str) -> None:
         assert shown == {}
         assert leaks(told.text, secrets) == []
         assert len(told.json) == 9
+        assert '"action": "drill failover kill"' in told.json["events --json"]
         assert_files_are_clean(cluster, secrets)
         if runtime == "compose":
             for service in stacks.services(cluster):
