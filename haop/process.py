@@ -1,7 +1,11 @@
 """External programs: the only user of `subprocess`."""
 
+import logging
 import os
+import shlex
+import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from haop.errors import CommandFailed
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ def run(
     Raises:
         CommandFailed: it could not be started, took longer than `timeout` seconds, or ended with an error.
     """
+    begun = time.monotonic()
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, env=_environment(environment), cwd=cwd, timeout=timeout,
@@ -56,6 +63,7 @@ def run(
         raise CommandFailed(f"{argv[0]} did not end within {timeout:g} s") from error
     except OSError as error:
         raise CommandFailed(f"cannot run {argv[0]}: {error.strerror}") from error
+    _LOG.debug("%s  %.3f s, code %d", shlex.join(argv), time.monotonic() - begun, done.returncode)
     if done.returncode:
         last_words = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-3:]
         raise CommandFailed(f"{argv[0]} ended with code {done.returncode}: {' / '.join(last_words)}")
@@ -75,6 +83,7 @@ def watch(
         CommandFailed: it could not be started, or ended with an error.
     """
     lines: deque[str] = deque(maxlen=3)
+    begun = time.monotonic()
     try:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -88,8 +97,34 @@ def watch(
             if told := line.strip():
                 lines.append(told)
                 say(told)
+    _LOG.debug("%s  %.3f s, code %d", shlex.join(argv), time.monotonic() - begun, child.returncode)
     if child.returncode:
         raise CommandFailed(f"{argv[0]} ended with code {child.returncode}: {' / '.join(lines) or 'it said nothing'}")
+
+
+def hand_over(argv: Sequence[str], *, environment: Mapping[str, str]) -> int:
+    """Let a program have the terminal, and return its exit code. Ctrl-C is for the program alone.
+
+    Raises:
+        CommandFailed: it could not be started.
+    """
+    before = signal.signal(signal.SIGINT, _leave_it)  # a handler, unlike SIG_IGN, is not inherited
+    try:
+        with subprocess.Popen(argv, env=dict(environment)) as child:
+            try:
+                return child.wait()
+            except BaseException:  # haop itself is told to end
+                child.terminate()
+                child.wait()
+                raise
+    except OSError as error:
+        raise CommandFailed(f"cannot run {argv[0]}: {error.strerror}") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_it(_number: int, _frame: object) -> None:
+    """The program in the foreground was meant."""
 
 
 def spawn(
@@ -109,6 +144,7 @@ def spawn(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(environment), cwd=cwd,
             start_new_session=True, **_identity(run_as),
         )  # fmt: skip
+    _LOG.debug("%s  runs as process %d", shlex.join(argv), child.pid)
     # Its life is not ours: who cares about it reads the process table. Popen would warn that it still runs.
     child.returncode = 0
     return child.pid

@@ -1,5 +1,6 @@
 """The one polling loop."""
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -7,6 +8,7 @@ from haop.clock import SYSTEM_CLOCK, Clock
 from haop.errors import DeadlineExceeded
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 
 def wait_until(
@@ -35,9 +37,10 @@ def wait_until(
     >>> wait_until(lambda: next(answers), deadline=5, waiting_for="an answer", pause=0)
     42
     """
-    end = clock.monotonic() + deadline
+    begun = clock.monotonic()
     while not (answer := probe()):
-        if clock.monotonic() >= end:
+        if clock.monotonic() >= begun + deadline:
             raise DeadlineExceeded(f"gave up after {deadline:g} s waiting for {waiting_for}", hint=hint)
         clock.sleep(pause)
+    _LOG.debug("waited for %s  %.3f s", waiting_for, clock.monotonic() - begun)
     return answer

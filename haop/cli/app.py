@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from haop import __version__
-from haop.cli import adopt, check, cluster, demo, doctor, drill, history, move, rebuild, setup
+from haop.cli import adopt, check, cluster, connect, demo, doctor, drill, history, manners, move, rebuild, setup
 from haop.errors import HaopError
 
 EPILOG = """Exit codes:
@@ -84,6 +84,10 @@ def _version(wanted: bool) -> None:
 def root(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Option("-C", metavar="DIR", help="Work in this folder.")] = Path(),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks; results and errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Each action as well: what is run, asked, awaited, how long.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - its callback prints and exits
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -93,13 +97,16 @@ def root(
     From one database to a cluster that survives losing a node, and the proof of it.
     """
     ctx.obj = folder
+    manners.tell(ctx, quiet=quiet, verbose=verbose)
 
 
-for group in (setup, adopt, cluster, check, doctor, move, rebuild, history, demo):
+for group in (setup, adopt, cluster, check, doctor, move, rebuild, history, connect, demo):
     group.register(app)
 app.add_typer(drill.app, name="drill")
 
 
 def main() -> None:
     """The entry point of the command `haop`."""
+    manners.end_like_ctrl_c()
+    manners.read_no_variables_of_libpq()
     app(prog_name="haop")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from haop.cli.options import JsonOption, folder, opened
+from haop.cli.options import JsonOption, folder, node_names, opened
 from haop.errors import Refused
 
 
@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 def logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it is written, until Ctrl-C.")] = False,
-    node: Annotated[list[str] | None, typer.Option(metavar="NODE", help="Only this one; repeatable.")] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(metavar="NODE", help="Only this one; repeatable.", autocompletion=node_names)
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="10m", help="Only what is younger: 30s, 10m, 2h.")] = None,
     level: Annotated[
         Literal["info", "notice", "warning", "error", "fatal", "panic"] | None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, opened
+from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, node_names, opened
 
 if TYPE_CHECKING:
     from haop.engines.base import Note
@@ -59,7 +59,8 @@ def switchover(
 def failover(
     ctx: typer.Context,
     to: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")
+        str | None,
+        typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.", autocompletion=node_names),
     ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -68,6 +69,9 @@ def failover(
     """The primary is gone: fence it, then promote the most advanced standby.
 
     Refused while a primary answers. A node that is fenced does not start again until: haop rejoin NODE.
+
+    \b
+    Exit codes: 0 promoted, 2 a primary answers, 4 no standby does.
 
     \b
     Examples:
@@ -93,7 +97,12 @@ def failover(
 
 def rejoin(
     ctx: typer.Context,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A former primary, or a standby that cannot follow.")],
+    node: Annotated[
+        str,
+        typer.Argument(
+            metavar="NODE", help="A former primary, or a standby that cannot follow.", autocompletion=node_names
+        ),
+    ],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -102,6 +111,9 @@ def rejoin(
 
     The WAL that a rewind discards is kept in .haop/salvage/. Where neither can help, it says that a rebuild is needed:
     haop rebuild NODE.
+
+    \b
+    Exit codes: 0 it streams, 2 it is the primary, 4 there is nothing to follow.
 
     \b
     Examples:

@@ -31,6 +31,17 @@ def opened(ctx: typer.Context, *, changing: str | None = None) -> "Cluster":
     return Cluster.of(found)
 
 
+def node_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of nodes for the shell's completion; none where there is no project that can be read."""
+    from haop import project
+
+    try:
+        spec = project.load(Path(ctx.find_root().params.get("folder") or Path())).spec
+    except Exception:  # noqa: BLE001 - a shell that completes shows whatever is raised in the middle of the line
+        return []
+    return [node.name for node in spec.nodes if node.name.startswith(incomplete)]
+
+
 def folder(ctx: typer.Context) -> Path:
     """The folder of the global option -C.
 

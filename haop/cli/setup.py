@@ -74,6 +74,9 @@ def render(
     """Write stack/ as haop.toml says now. A file that was edited by hand is kept, and named.
 
     \b
+    Exit codes: 0 fine, 2 a file was edited by hand, 3 stale (with --check).
+
+    \b
     Examples:
       haop render --check
     """

@@ -1,7 +1,9 @@
 """The Docker engine: found as the `docker` command finds it, with errors that an operator can act on."""
 
+import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,7 @@ from docker.utils import kwargs_from_env
 
 from haop.errors import HaopError, Refused
 
+_LOG = logging.getLogger(__name__)
 # 20.10, the oldest that Debian 12 and Ubuntu 22.04 bring, speaks 1.41.
 _OLDEST_API = (1, 41)
 _SECONDS = 60
@@ -49,8 +52,10 @@ def connect() -> docker.APIClient:
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Errors of the engine as `HaopError`: "cannot kill db1: ..."."""
+    begun = time.monotonic()
     try:
         yield
+        _LOG.debug("engine: %s  %.3f s", what, time.monotonic() - begun)
     except NotFound as error:
         raise HaopError(f"cannot {what}: {_told(error)}", hint="haop up makes what is missing") from error
     except (DockerException, requests.RequestException) as error:

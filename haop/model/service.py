@@ -1,7 +1,7 @@
 """Something a runtime can run, and what a runtime says about it. This is where engines and runtimes meet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -17,7 +17,8 @@ class Service:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]  # never a secret
-    secrets: Mapping[PurePosixPath, str]  # contents; they arrive as files that nobody else can read
+    # Contents; they arrive as files that nobody else can read.
+    secrets: Mapping[PurePosixPath, str] = field(repr=False)
     port: int
 
 

@@ -1,5 +1,7 @@
 """Connections that never wait for ever."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from haop.errors import ConnectionFailed
 from haop.model.endpoint import Endpoint
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 # psycopg raises a connect_timeout below 2 s to 2 s (libpq's documentation, "connect_timeout").
 CONNECT_SECONDS = 2
@@ -67,7 +70,7 @@ def open_connection(
     Raises:
         psycopg.Error: as the driver does.
     """
-    endpoints = endpoint if isinstance(endpoint, tuple) else (endpoint,)
+    endpoints, begun = endpoint if isinstance(endpoint, tuple) else (endpoint,), time.monotonic()
     connection = BoundedConnection.connect(
         host=",".join(e.host for e in endpoints),
         port=",".join(str(e.port) for e in endpoints),
@@ -78,6 +81,8 @@ def open_connection(
         **login.parameters(),
         **parameters,
     )
+    told = (connection.info.host, connection.info.port, login.user, time.monotonic() - begun)
+    _LOG.debug("connected to %s:%s as %s  %.3f s", *told)
     connection.answer_seconds = answer_seconds
     connection.prepare_threshold = None
     return connection

@@ -128,6 +128,9 @@ class Runtime(Protocol):
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove what `create` made, all stopped; with `volumes`, the data of all services too."""
 
+    def psql(self) -> Path | None:
+        """The machine's own psql that fits the servers best; None where it has none."""
+
     # The failures that every runtime can stage.
 
     def kill(self, name: str) -> None:
@@ -149,3 +152,15 @@ class Partitionable(Protocol):
 
     def mend(self, name: str) -> None:
         """Undo it."""
+
+
+@runtime_checkable
+class Enterable(Protocol):
+    """A runtime whose services have programs of their own."""
+
+    def psql_within(self, name: str, arguments: Sequence[str], *, terminal: bool) -> tuple[str, ...]:
+        """What runs psql beside a node's server, as the superuser; no secret is in it.
+
+        Raises:
+            HaopError: the node does not run.
+        """

@@ -4,6 +4,7 @@
 start is in `stack/` and `.haop/secrets/`, so that it also starts with no haop around.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -280,6 +281,18 @@ class ComposeRuntime:
         """What a container tells of its last end; the engine's own events are gone within minutes."""
         found = [(name, self._containers.inspect(name)) for name in self._names() if not self.state(name).fenced]
         return [ending for name, container in found if container and (ending := container_logs.ending(name, container))]
+
+    def psql(self) -> Path | None:
+        """Whatever is on the PATH."""
+        return Path(found) if (found := shutil.which("psql")) else None
+
+    def psql_within(self, name: str, arguments: Sequence[str], *, terminal: bool) -> tuple[str, ...]:
+        """Through `docker exec`; the script finds the passwords where the server has them."""
+        from haop.runtimes import container_psql  # noqa: PLC0415 - see _compose
+
+        if self.state(name).state is not State.RUNNING:
+            raise HaopError(f"{name} does not run", hint="haop status")
+        return container_psql.argv(self._containers.id(name), _SECRETS, self._spec, arguments, terminal=terminal)
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove containers and networks; with `volumes`, the volumes."""

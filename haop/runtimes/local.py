@@ -246,6 +246,10 @@ class LocalRuntime:
         """Nothing: a process table forgets."""
         return ()
 
+    def psql(self) -> Path:
+        """Beside the servers' own programs."""
+        return binaries.installation(self._spec.postgres, self._spec.local.bindir).bindir / "psql"
+
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Delete everything below `.haop/local/` with `volumes`; else nothing is left to do."""
         if not volumes:

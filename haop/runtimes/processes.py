@@ -5,6 +5,7 @@ later: psutil checks that at every signal it sends.
 """
 
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import psutil
 from haop.errors import HaopError
 from haop.process import reap
 
+_LOG = logging.getLogger(__name__)
 _PROC = Path("/proc/self/cwd").exists()
 
 
@@ -63,6 +65,7 @@ def paused(process: psutil.Process) -> bool:
 
 def kill(process: psutil.Process) -> None:
     """End a process and all its children with SIGKILL. It is stopped first, so that it cannot fork in between."""
+    _LOG.debug("kill process %d and its children", process.pid)
     with suppress(psutil.NoSuchProcess):
         process.suspend()
         family = [process, *process.children(recursive=True)]

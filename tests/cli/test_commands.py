@@ -257,6 +257,10 @@ def test_render_check_exits_3_with_a_diff_when_stale(haop: Haop, folder: Path) -
 
 # --- Help, version, start-up
 
+HAVE_CODES_OF_THEIR_OWN = {
+    (), ("up",), ("status",), ("render",), ("failover",), ("rejoin",), ("drill", "failover"), ("psql",),
+}  # fmt: skip
+
 
 def commands() -> Iterator[tuple[str, ...]]:
     def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -272,7 +276,10 @@ def test_help_of_every_command_has_examples(haop: Haop, command: tuple[str, ...]
     done = haop(*command, "--help")
     assert done.code == 0
     assert re.search(r"^ +Examples:\n +haop ", done.out, re.MULTILINE), done.out
+    assert re.match(r"Usage: .*\n( +.*\n)*\n  \S", done.out), "what it does, in words"
+    assert ("Exit codes:" in done.out) or command not in HAVE_CODES_OF_THEIR_OWN
     assert not done.err
+    assert haop(*command, "-h").out == done.out
 
 
 def test_help_tells_the_exit_codes(haop: Haop) -> None:
@@ -348,46 +355,6 @@ def test_failover_and_rejoin_by_hand(haop: Haop, shop: Cluster) -> None:
     assert done.code == 0, done.err
     assert json.loads(done.out)["decision"]
     assert haop("-C", "shop", "status").code == 0
-
-
-def test_a_drill_in_json_and_no_secret_is_anywhere(haop: Haop, shop: Cluster) -> None:
-    """After a failover by hand and a drill, the passwords stand in .env and in files of mode 0600, and nowhere else."""
-    done = haop("-C", "shop", "drill", "failover", "--yes", "--json")
-    assert done.code == 0, done.err
-    assert json.loads(done.out)["verdict"]
-    root = shop.project.root
-    values = dotenv.dotenv_values(root / ".env")
-    secrets = [value.encode() for key, value in values.items() if value and key.endswith("_PASSWORD")]
-    assert len(secrets) == 5
-    looked_at, where = 0, []
-    for path in root.rglob("*"):
-        if not path.is_file() or path.name == ".env":
-            continue
-        text = path.read_bytes()
-        looked_at += 1
-        if any(secret in text for secret in secrets):
-            where.append(path.relative_to(root))
-            assert mode(path) == 0o600, path
-            assert mode(path.parent) == 0o700, path
-    kept = {Path(f".haop/local/{node}/secrets/{name}") for node in ("db1", "db2") for name in
-            ("passfile", "superuser_password")}  # fmt: skip
-    assert set(where) == kept
-    assert list((root / ".haop" / "drills").glob("*.json"))
-    assert looked_at > 1000, "the data directories were looked through as well"
-    servers = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        servers += str(root).encode() in told
-        assert not any(secret in told for secret in secrets), told
-    assert servers >= 2
-    for command in (("status",), ("status", "--json"), ("events",), ("logs",)):
-        out = haop("-C", "shop", *command).out.encode()
-        assert not any(secret in out for secret in secrets)
 
 
 def test_output_without_a_terminal_has_no_escape_sequences(folder: Path, shop: Cluster) -> None:
@@ -516,7 +483,6 @@ def test_events_are_the_audit_trail(haop: Haop, folder: Path, shop: Cluster) -> 
     actions = [event["action"] for event in events]
     assert actions[:2] == ["init", "render"]
     assert {"up", "failover", "rejoin"} <= set(actions)
-    assert any("drill" in action for action in actions)
     assert all(event["actor"] and event["outcome"] == "done" for event in events), events
     failover = next(event for event in events if event["action"] == "failover")
     assert failover["detail"] == "fenced db1; promoted db2"

@@ -70,6 +70,8 @@ def test_every_command_and_exit_code_is_in_the_readme() -> None:
         "rejoin",
         "logs",
         "demo",
+        "psql",
+        "dsn",
     ):
         assert f"`haop {word}" in text
     for code in (0, 1, 2, 3, 4, 5, 130):

@@ -1,6 +1,10 @@
 """What a stack shows to whoever looks: no secret, and no more rights than it needs."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from haop.model.spec import NODES_AT_LEAST, NODES_AT_MOST
 from haop.operations import render
 from haop.operations.cluster import Cluster
 from haop.operations.initialise import Wishes, initialise
+from haop.waiting import wait_until
 from tests import support
 from tests.compose import stacks
 from tests.conftest import Haop
@@ -89,6 +94,52 @@ def test_the_servers_own_copies_are_closed_and_in_memory(shop: Cluster) -> None:
         assert {line.rpartition(" ")[0] for line in listed} == {"600 postgres"}
         assert stacks.execute(shop, node, "stat -f -c %T /run/haop/secrets").strip() == "tmpfs"
     assert stacks.execute(shop, "redis", "stat -c '%a %U' /dev/shm/redis.conf").strip() == "600 redis"
+
+
+# --- psql, dsn
+
+
+def test_psql_within_the_container_where_the_machine_has_none(shop: Cluster, folder: Path) -> None:
+    """As on a machine that has Docker and nothing of PostgreSQL; no password is left there, or shown meanwhile."""
+    for program in ("docker", "sh"):
+        (folder / program).symlink_to(str(shutil.which(program)))
+    environment = {**os.environ, "PATH": str(folder)}
+
+    def psql(*arguments: str, stdin: str = "") -> support.Finished:
+        return stacks.apart(shop.project.root, "psql", *arguments, input=stdin, env=environment)
+
+    of_this = "FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    ask = f"SELECT current_user, current_database(), pg_is_in_recovery(), ssl {of_this}"
+    assert psql("-c", ask, "--", "-At").out == "postgres|shop|f|t\n"
+    assert psql("--standby", "--", "-Atq", stdin=f"{ask};\n").out == "postgres|shop|t|t\n"
+    assert psql("db1", "-c", "\\connect - shop", "-c", "SELECT current_user", "--", "-Atq").out == "shop\n"
+    failed = psql("-c", "SELECT pear")
+    assert failed.code == 1
+    assert 'column "pear" does not exist' in failed.err
+    with subprocess.Popen(
+        (sys.executable, "-m", "haop", "psql", "-c", "SELECT pg_sleep(20), 'haop'"), cwd=shop.project.root,
+        env=environment, stdout=subprocess.DEVNULL,
+    ) as sleeping:  # fmt: skip
+        asleep = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20%'"
+        wait_until(lambda: support.sql(shop, "db1", asleep), deadline=60, waiting_for="psql to sleep")
+        shown = "\n".join(look(shop) for look, _ in SHOWN.values())
+        shown += "".join(p.read_text() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists())
+        support.sql(shop, "db1", asleep.replace("SELECT pid", "SELECT pg_terminate_backend(pid)", 1))
+    assert sleeping.returncode == 1
+    assert [key for key, value in secret_values(shop).items() if value in shown] == []
+    assert "psql." not in stacks.execute(shop, "db1", "ls -a /dev/shm")
+
+
+@pytest.mark.parametrize(("options", "standby"), [((), "f"), (("--read",), "t")], ids=["write", "read"])
+def test_dsn_from_within_the_network_connects_there(
+    shop: Cluster, haop: Haop, options: tuple[str, ...], standby: str
+) -> None:
+    done = haop("-C", str(shop.project.root), "dsn", "--from", "network", *options)
+    assert "@db1:5432,db2:5432/shop?" in done.out
+    assert "mount .haop/tls/ca.crt" in done.err
+    ask = "SELECT current_user, pg_is_in_recovery(), ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    script = f"PGPASSWORD=$(cat /run/secrets/owner_password) psql '{done.out.strip()}' -Atc '{ask}'"
+    assert stacks.execute(shop, "db2", script) == f"shop|{standby}|t\n"
 
 
 # --- compose.yaml
