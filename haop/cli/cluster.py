@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from haop.cli import healing
 from haop.cli.options import JsonOption, YesOption, confirm, opened
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Start the cluster, or bring back what is stopped, and verify its replication.
 
     From an empty folder: initialises the first node, makes roles and database, clones the others. On a running cluster
-    it changes nothing. At the end a token written on the primary has been replayed by every standby.
+    it changes nothing. What a drill or a switchover that was interrupted left is healed first; on a terminal it asks
+    before. At the end a token written on the primary has been replayed by every standby.
 
     \b
     Examples:
@@ -33,6 +35,7 @@ def up(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from haop.operations.up import up as operation
 
     cluster = opened(ctx)
+    healing.ask(cluster)
     if remark := cluster.runtime.remark:
         ERR.print(remark, style="dim", soft_wrap=True)
     assessment = operation(cluster, Steps())

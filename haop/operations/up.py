@@ -18,7 +18,7 @@ from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
 from haop.operations.progress import Progress
-from haop.postgres import drilling, replication, roles
+from haop.postgres import replication, roles
 from haop.postgres.connection import BoundedConnection, connected
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
@@ -41,7 +41,7 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
     if record := heal.read(cluster.project):
-        with progress.step(f"settle what was interrupted: {record.action} of {record.node}"):
+        with progress.step(f"settle what was interrupted: {record.told}"):
             heal.settle(cluster, record)
     plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
@@ -201,8 +201,7 @@ class _Up:
             self.see_token_replayed(observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):
-                self.drop_ledger()
-                heal.clear(self.cluster.project)
+                heal.finish(self.cluster)
 
     def see_token_replayed(self, observed: ClusterStatus) -> None:
         assert observed.primary
@@ -216,10 +215,6 @@ class _Up:
                     deadline=60, pause=0.005, waiting_for=f"{standby.name} to replay {token}",
                     hint="a long query on the standby may hold replay back",
                 )  # fmt: skip
-
-    def drop_ledger(self) -> None:
-        login, primary = self.cluster.engine.admin, self._primary()
-        drilling.drop_ledger(self.cluster.runtime.endpoint(primary), login, self.cluster.project.spec.database)
 
     def require_one_primary(self) -> None:
         if not self._decided():
