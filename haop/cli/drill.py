@@ -90,7 +90,7 @@ def heal(ctx: typer.Context, yes: YesOption = False, as_json: JsonOption = False
     is open. Interrupted itself, it is run again.
 
     \b
-    Exit codes: 0 healed, or nothing was open; 1 failed on the way; 2 not confirmed.
+    Exit codes: 0 healed, or nothing was open; 1 failed on the way; 2 not confirmed; 4 no node may be primary.
 
     \b
     Examples:

@@ -23,15 +23,11 @@ def report(done: Report) -> RenderableType:
 
 def series(done: Series) -> RenderableType:
     """A line for each drill, the spread of each figure, the worst verdict."""
-    table = _table(
-        "Drill", "Verdict", "", *(f">{word}" for word in ("Writes failed", "Reads failed", "Redundancy", "Lost"))
-    )
-    for report in done.reports:
-        figures = [seconds(getattr(report.measured, figure)) for figure in FIGURES]
-        moved = f"{report.old_primary} → {report.new_primary or 'nobody'}"
-        table.add_row(
-            Text(report.id), _word(report.verdict.word), Text(moved), *figures, str(len(report.measured.lost))
-        )
+    table = _table(">Drill", "Primary", "Verdict", ">Writes failed", ">Reads failed", ">Redundancy", ">Lost")
+    for number, report in enumerate(done.reports, 1):
+        measured, moved = report.measured, f"{report.old_primary} → {report.new_primary or 'nobody'}"
+        figures = [seconds(getattr(measured, figure)) for figure in FIGURES]
+        table.add_row(str(number), Text(moved), _word(report.verdict.word), *figures, str(len(measured.lost)))
     table.add_section()
     spreads = [done.spread(figure) for figure in FIGURES]
     for name in ("p50", "p95", "max"):
@@ -44,10 +40,11 @@ def series(done: Series) -> RenderableType:
 def history(reports: Sequence[Report]) -> Table:
     """Past drills."""
     table = _table("Id", "When", "Fault", "Verdict", ">Writes failed", ">Lost")
+    table.columns[0].min_width = max(len(report.id) for report in reports)
     for report in reports:
         measured = report.measured
         table.add_row(
-            Text(report.id),
+            Text(report.id, no_wrap=True),
             f"{report.at.astimezone():%Y-%m-%d %H:%M:%S}",
             Text(f"{report.fault} {report.old_primary}"),
             _word(report.verdict.word),
@@ -70,9 +67,10 @@ def faults(reasons: Mapping[Fault, str | None]) -> RenderableType:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    """Columns by their headings; with ">" they are figures."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
-        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=True)
+        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
     return table
 
 

@@ -16,6 +16,8 @@ from haop.project import Project
 
 LAST = "last"
 _NUMBER = (int, float)
+_NOTHING = type(None)
+_MOST = 1e12  # seconds, or writes: more is no measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +99,24 @@ class _Fields:
     """A document whose fields are what they are expected to be, or a ValueError that names the one that is not."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document = document
+        self._document = document
 
     def take(self, key: str, *kinds: type) -> Any:
-        """The field, if it is of one of these types."""
-        value = self.document.get(key)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise ValueError(f"'{key}' is missing or damaged")
-        return value
-
-    def text(self, key: str) -> str:
-        return str(self.take(key, str))
-
-    def optional(self, key: str, *kinds: type) -> Any:
-        return self.take(key, type(None), *kinds)
+        """A field of one of these types."""
+        return self._checked(key, self._document.get(key), kinds)
 
     def list(self, key: str, *kinds: type) -> tuple[Any, ...]:
-        values = self.take(key, list)
-        if not all(isinstance(value, kinds) and not isinstance(value, bool) for value in values):
+        """A list of nothing but these."""
+        return tuple(self._checked(key, value, kinds) for value in self.take(key, list))
+
+    @staticmethod
+    def _checked(key: str, value: object, kinds: tuple[type, ...]) -> Any:
+        fits = isinstance(value, kinds) and not isinstance(value, bool)
+        if not fits or (isinstance(value, int | float) and not abs(value) < _MOST):
             raise ValueError(f"'{key}' is missing or damaged")
-        return tuple(values)
+        if isinstance(value, str):
+            value.encode()  # half of a surrogate pair can be read from JSON, and not be printed
+        return value
 
 
 def _report(fields: _Fields) -> Report:
@@ -124,31 +124,33 @@ def _report(fields: _Fields) -> Report:
     buckets, span = fields.list("acknowledged_per_bucket", int), fields.list("bucket_span_seconds", *_NUMBER)
     if not buckets or len(span) != 2:
         raise ValueError("the chart is damaged")
-    if not (at := datetime.fromisoformat(fields.text("at"))).tzinfo:
+    if not (at := datetime.fromisoformat(fields.take("at", str))).tzinfo:
         raise ValueError("'at' has no time zone")
     return Report(
-        id=fields.text("id"),
+        id=fields.take("id", str),
         at=at,
-        cluster=fields.text("cluster"),
-        fault=fields.text("fault"),
-        old_primary=fields.text("old_primary"),
-        new_primary=fields.optional("new_primary", str),
+        cluster=fields.take("cluster", str),
+        fault=fields.take("fault", str),
+        old_primary=fields.take("old_primary", str),
+        new_primary=fields.take("new_primary", str, _NOTHING),
         measured=_measurement(fields),
-        verdict=Verdict(Word(fields.text("verdict")), fields.list("reasons", str)),
-        events=tuple((e.take("seconds", *_NUMBER), e.text("event"), e.optional("node", str)) for e in events),
+        verdict=Verdict(Word(fields.take("verdict", str)), fields.list("reasons", str)),
+        events=tuple(
+            (e.take("seconds", *_NUMBER), e.take("event", str), e.take("node", str, _NOTHING)) for e in events
+        ),
         buckets=buckets,
         bucket_span=(span[0], span[1]),
         settings=_settings(fields.take("settings", dict)),
-        note=fields.text("note"),
+        note=fields.take("note", str),
     )
 
 
 def _measurement(fields: _Fields) -> Measurement:
     return Measurement(
-        write_recovery_seconds=fields.optional("write_recovery_seconds", *_NUMBER),
-        longest_write_gap_seconds=fields.optional("longest_write_gap_seconds", *_NUMBER),
-        read_recovery_seconds=fields.optional("read_recovery_seconds", *_NUMBER),
-        redundancy_seconds=fields.optional("redundancy_seconds", *_NUMBER),
+        write_recovery_seconds=fields.take("write_recovery_seconds", *_NUMBER, _NOTHING),
+        longest_write_gap_seconds=fields.take("longest_write_gap_seconds", *_NUMBER, _NOTHING),
+        read_recovery_seconds=fields.take("read_recovery_seconds", *_NUMBER, _NOTHING),
+        redundancy_seconds=fields.take("redundancy_seconds", *_NUMBER, _NOTHING),
         acknowledged_before_fault=fields.take("acknowledged_before_fault", int),
         acknowledged_writes=fields.take("acknowledged_writes", int),
         indeterminate_writes=fields.take("indeterminate_writes", int),
@@ -162,7 +164,7 @@ def _measurement(fields: _Fields) -> Measurement:
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:
     for key in ("postgres", "engine", "runtime", "durability"):
-        _Fields(settings).text(key)
+        _Fields(settings).take(key, str)
     objectives = _Fields(_Fields(settings).take("objectives", dict))
     for key in ("write_recovery_seconds", "read_recovery_seconds", "lost_writes"):
         objectives.take(key, *_NUMBER)

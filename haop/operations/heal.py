@@ -40,7 +40,8 @@ class Open:
     @property
     def told(self) -> str:
         """What is open, in a phrase."""
-        return f"{self.action} of {self.node}, begun at {self.at}"
+        when = self.at.replace("T", " ").partition(".")[0]
+        return f"{self.action} of {self.node}, begun at {when}" + (" UTC" if when != self.at else "")
 
     @property
     def remedy(self) -> str:
@@ -66,11 +67,14 @@ def write(project: Project, record: Open) -> None:
 def read(project: Project) -> Open | None:
     """What is open, if anything is."""
     try:
-        return Open(**json.loads((project.state / _RECORD).read_text(encoding="utf-8")))
+        found = Open(**json.loads((project.state / _RECORD).read_text(encoding="utf-8")))
+        if all(isinstance(value, str) for value in (found.action, found.node, found.at)):
+            return found
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        return Open(action="something that its record does not tell any more", node="unknown", at="an unknown time")
+        pass
+    return Open(action="something that its record does not tell any more", node="unknown", at="an unknown time")
 
 
 def clear(project: Project) -> None:

@@ -41,7 +41,7 @@ def up(cluster: Cluster, progress: Progress) -> status.Assessment:
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
     if record := heal.read(cluster.project):
-        with progress.step(f"settle what was interrupted: {record.told}"):
+        with progress.step(f"settle the interrupted {record.action} of {record.node}"):
             heal.settle(cluster, record)
     plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:

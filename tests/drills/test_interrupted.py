@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from haop.cli.app import app
 from haop.drills import past
+from haop.drills.drill import FailoverDrill
 from haop.drills.faults import Fault, obstacle
 from haop.model.health import Health
 from haop.operations import heal, status
@@ -27,6 +29,7 @@ from haop.operations.up import up
 from haop.process import run
 from haop.waiting import wait_until
 from tests import support
+from tests.conftest import only_local
 
 CONTENT = "SELECT count(*), md5(string_agg(orders::text, ',' ORDER BY id)) FROM orders"
 SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = 'haop_drill'"
@@ -197,6 +200,23 @@ def test_what_is_open_is_healed_first_and_only_after_asking(shop: Shop) -> None:
     shop.assert_whole(content)
     nothing = CliRunner().invoke(app, [*root, "drill", "heal"])
     assert (nothing.exit_code, nothing.stdout) == (0, "nothing is open\n")
+
+
+@only_local  # who follows whom is a matter of the servers
+def test_a_standby_that_was_not_told_of_the_new_primary_follows_it_once_healed(
+    folder: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with support.running(support.make_project(folder / "shop", nodes=3)) as cluster:
+        monkeypatch.setattr(cluster.engine, "point_others", killed)
+        with pytest.raises(KeyboardInterrupt):
+            FailoverDrill(cluster, Fault.KILL, Quiet()).run()
+        found = cluster.engine.observe()
+        assert [node.name for node in found.standbys if not found.streams(node.name)], "the third follows nobody"
+        assert up(cluster, Quiet()).health is Health.HEALTHY
+        assert support.primary_of(cluster) != "db1"
 
 
 def _open(shop: Shop, *, broken: bool = False) -> bool:
