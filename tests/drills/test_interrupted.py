@@ -54,9 +54,11 @@ class Shop:
         """How long a drill takes that nobody interrupts, in seconds."""
         if fault not in self.lengths:
             begun = time.monotonic()
-            said = self.begin("failover", "--fault", fault).communicate(timeout=120)
+            process = self.begin("failover", "--fault", fault)
+            said = process.communicate(timeout=120)
             self.lengths[fault] = time.monotonic() - begun
-            assert "PASSED" in said[0], said
+            assert process.returncode in {0, 3}, said  # asynchronous, the last writes may be lost: the clients' own
+            assert heal.read(self.cluster.project) is None, said
         return self.lengths[fault]
 
     def order(self) -> list[tuple[object, ...]]:
