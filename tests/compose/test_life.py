@@ -276,7 +276,7 @@ def a_check_that_is_killed_does_no_harm(cluster: Cluster) -> None:
     """The engine kills the check's shell alone; the server inherits the rest, and must not take its end for a crash."""
     slow = """mkdir /tmp/slow; real=$(command -v psql)
         printf '#!/bin/sh\\nsleep 1\\nexec %s "$@"\\n' "$real" >/tmp/slow/psql
-        chmod +x /tmp/slow/psql; PATH=/tmp/slow:$PATH sh /etc/haop/health.sh & sleep 0.5; kill -9 $!"""
+        chmod +x /tmp/slow/psql; PATH=/tmp/slow:$PATH sh /etc/haop/health.sh & sleep 0.5; kill -9 $!; wait"""
     with support.connect(cluster, "db1", cluster.engine.admin) as connection:
         stacks.execute(cluster, "db1", slow, user="postgres")
         wait_until(lambda: "untracked child process" in stacks.log(cluster, "db1"), deadline=stacks.SECONDS,
