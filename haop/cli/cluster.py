@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from haop.cli import healing
 from haop.cli.options import JsonOption, YesOption, confirm, opened
 from haop.errors import Refused
 
@@ -34,8 +35,9 @@ def up(
 
     From an empty folder: initialises the first node, makes roles and database, clones the others. Of a running cluster
     it changes what is not as asked for: settings, passwords, roles, the database, slots, nodes. What needs a restart is
-    shown and asked for first; without a terminal and without --yes it is only named. At the end a token written on the
-    primary has been replayed by every standby. Killed at any moment, the next one completes.
+    shown and asked for first; without a terminal and without --yes it is only named. What a drill or a switchover that
+    was interrupted left is healed before anything else. At the end a token written on the primary has been replayed by
+    every standby. Killed at any moment, the next one completes.
 
     \b
     Exit codes: 0 healthy, 3 degraded, 4 no primary or two.
@@ -51,6 +53,8 @@ def up(
     from haop.operations.up import up as operation
 
     cluster = opened(ctx, changing="up")
+    if not yes:
+        healing.ask(cluster)
     if remark := cluster.runtime.remark:
         ERR.print(remark, style="dim", soft_wrap=True)
     assessment = operation(cluster, Steps(), _consent(yes=yes), prune=prune)

@@ -1,4 +1,6 @@
-"""A drill's report as rich draws it. Pure."""
+"""Drills as rich draws them: a report, several in a row, past ones, what can be broken. Pure."""
+
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -6,7 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from haop.cli.text import seconds, sparkline
-from haop.drills.report import NOTE, Report
+from haop.drills.faults import CATALOG, Fault
+from haop.drills.repeat import FIGURES, Series
+from haop.drills.report import Report
 from haop.drills.verdict import Word
 
 _VERDICTS = {Word.PASSED: "bold green", Word.MISSED: "bold red", Word.INCONCLUSIVE: "bold yellow"}
@@ -14,7 +18,64 @@ _VERDICTS = {Word.PASSED: "bold green", Word.MISSED: "bold red", Word.INCONCLUSI
 
 def report(done: Report) -> RenderableType:
     """Timeline, sparkline, figures, verdict."""
-    return Group(_timeline(done), Text(), *_chart(done), _figures(done), _verdict(done), Text(NOTE, "dim"))
+    return Group(_timeline(done), Text(), *_chart(done), _figures(done), _verdict(done), Text(done.note, "dim"))
+
+
+def series(done: Series) -> RenderableType:
+    """A line for each drill, the spread of each figure, the worst verdict."""
+    table = _table(">Drill", "Primary", "Verdict", ">Writes failed", ">Reads failed", ">Redundancy", ">Lost")
+    for number, report in enumerate(done.reports, 1):
+        measured, moved = report.measured, f"{report.old_primary} → {report.new_primary or 'nobody'}"
+        figures = [seconds(getattr(measured, figure)) for figure in FIGURES]
+        table.add_row(str(number), Text(moved), _word(report.verdict.word), *figures, str(len(measured.lost)))
+    table.add_section()
+    spreads = [done.spread(figure) for figure in FIGURES]
+    for name in ("p50", "p95", "max"):
+        table.add_row(name, "", "", *(seconds(getattr(spread, name)) for spread in spreads), "")
+    table.add_row("sum", "", "", "", "", "", str(done.lost))
+    told = f"  {len(done.reports)} of {done.wanted} drills" + (f"; stopped: {done.stopped}" if done.stopped else "")
+    return Group(table, Text.assemble(_word(done.worst, upper=True), told))
+
+
+def history(reports: Sequence[Report]) -> Table:
+    """Past drills."""
+    table = _table("Id", "When", "Fault", "Verdict", ">Writes failed", ">Lost")
+    table.columns[0].min_width = max(len(report.id) for report in reports)
+    for report in reports:
+        measured = report.measured
+        table.add_row(
+            Text(report.id, no_wrap=True),
+            f"{report.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            Text(f"{report.fault} {report.old_primary}"),
+            _word(report.verdict.word),
+            seconds(measured.write_recovery_seconds),
+            f"{len(measured.lost)} of {measured.acknowledged_writes:,}",
+        )
+    return table
+
+
+def faults(reasons: Mapping[Fault, str | None]) -> RenderableType:
+    """What can be broken, and why something cannot."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("Fault", "Does", "Rehearses", "Shows"):
+        table.add_column(heading)
+    for fault, reason in reasons.items():
+        told, style = CATALOG[fault], "dim" if reason else ""
+        does = Text.assemble(told.does, (f"\nnot here: {reason}", "yellow") if reason else "")
+        table.add_row(Text(fault, style or "bold"), does, told.rehearses, told.shows, style=style)
+    return Group(table, Text("run one: haop drill failover --fault NAME", "dim"))
+
+
+def _table(*headings: str) -> Table:
+    """Columns by their headings; with ">" they are figures."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
+    return table
+
+
+def _word(word: Word, *, upper: bool = False) -> Text:
+    return Text(word.upper() if upper else word, _VERDICTS[word])
 
 
 def _timeline(done: Report) -> Text:
@@ -27,7 +88,7 @@ def _timeline(done: Report) -> Text:
 def _chart(done: Report) -> tuple[Text, Text]:
     start, end = done.bucket_span
     bars = sparkline(done.buckets)
-    fault = int(-start / ((end - start) or 1) * len(bars))
+    fault = min(max(0, int(-start / ((end - start) or 1) * len(bars))), len(bars))
     width = (end - start) / len(bars)
     return (
         Text.assemble("acknowledged writes  ", (bars[:fault], "green"), (bars[fault:], "cyan")),

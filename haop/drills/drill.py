@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from haop.clock import SYSTEM_CLOCK
@@ -16,7 +16,6 @@ from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.model.health import Health, Severity
 from haop.operations import heal, salvage, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
@@ -56,11 +55,9 @@ class FailoverDrill:
         with self.progress.step("steady state"):
             self.require_steady_state()
         with audited(self.cluster.project, f"drill failover {self.fault}", node=self.old_primary) as outcome:
-            with self.ledger_table(), self.clients():
+            with self.recorded() as record, self.ledger_table(), self.clients():
                 self.warm_up()
-                with injected(
-                    self.cluster, self.fault, self.old_primary, f"drill failover {self.fault}"
-                ) as self.fault_at:
+                with injected(self.cluster, self.fault, record) as self.fault_at:
                     self.note(str(self.fault), self.old_primary, at=self.fault_at)
                     self.recover()
                 self.restore_redundancy()
@@ -69,19 +66,36 @@ class FailoverDrill:
         return report
 
     def require_steady_state(self) -> None:
-        """The gate: a drill on a cluster that is not healthy would measure something else."""
+        """The gate: a drill on a cluster whose replication is not well would measure something else."""
         require(self.cluster, self.fault)
         found = status.observe(self.cluster)
-        bad = [finding for finding in found.findings if finding.severity is not Severity.INFO]
-        if found.health is not Health.HEALTHY or not found.status.primary:
-            reason = bad[0].message if bad else str(found.health)
-            raise NoPrimary(f"the drill was not run: {reason}", hint=(bad[0].hint if bad else None) or "haop status")
+        trouble = status.disturbance(self.cluster, found)
+        if trouble or not found.status.primary:
+            reason, hint = (trouble.message, trouble.hint) if trouble else (str(found.health), None)
+            raise NoPrimary(f"the drill was not run: {reason}", hint=hint or "haop status")
+        if not found.status.standbys:
+            raise NoPrimary("the drill was not run: no standby could take over", hint="add a node to haop.toml")
         self.old_primary = found.status.primary.name
         self.server: Server = found.status.primary.server
 
     @contextmanager
+    def recorded(self) -> Iterator[heal.Open]:
+        """The record, before anything is there that has to go again; taken away when nothing of that is left."""
+        record = heal.begin(self.cluster.project, f"drill failover {self.fault}", self.old_primary)
+        try:
+            yield record
+        except BaseException:
+            if (left := heal.read(self.cluster.project)) and not left.fault:  # nothing was broken yet
+                with suppress(HaopError):  # else the record stays, for who heals
+                    heal.withdraw(self.cluster)
+            raise
+        if self.redundant_at is not None:
+            with self.progress.step("drop the clients' table, on every node"):
+                heal.finish(self.cluster)
+
+    @contextmanager
     def ledger_table(self) -> Iterator[None]:
-        """A table for the clients, on every node before they start, dropped when all is restored."""
+        """A table for the clients, on every node before they start, read back when they have ended."""
         engine, runtime, spec = self.cluster.engine, self.cluster.runtime, self.cluster.project.spec
         with self.progress.step("arrange: the clients' table, on every node"):
             made = drilling.make_ledger(runtime.endpoint(self.old_primary), engine.admin, spec.database, spec.owner)
@@ -92,16 +106,8 @@ class FailoverDrill:
                             lambda link=link: replication.replayed(link, made),  # type: ignore[misc]
                             deadline=30, waiting_for=f"{node.name} to replay {made}",
                         )  # fmt: skip
-        try:
-            yield
-        except BaseException:
-            if heal.read(self.cluster.project) is None:  # nothing was broken yet
-                drilling.drop_ledger(runtime.endpoint(self.old_primary), engine.admin, spec.database)
-            raise
+        yield
         self.survivors = self.read_back()
-        if self.redundant_at is not None:
-            drilling.drop_ledger(runtime.endpoint(self.new_primary or self.old_primary), engine.admin, spec.database)
-            heal.clear(self.cluster.project)
 
     @contextmanager
     def clients(self) -> Iterator[None]:

@@ -1,9 +1,9 @@
 """What a drill breaks. Written down before it is done, undone with the context."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from haop.errors import Refused
@@ -15,10 +15,50 @@ from haop.runtimes.base import Partitionable, Runtime
 class Fault(StrEnum):
     """How the primary fails."""
 
-    KILL = "kill"  # every process at once: a crash, an out-of-memory kill, a power cut of the container
-    STOP = "stop"  # a clean stop by someone else: an update, `systemctl stop`, a mistake
-    PAUSE = "pause"  # a hang: its sockets stay open and nothing answers
-    PARTITION = "partition"  # cut off from clients and standbys, and unaware of it
+    KILL = "kill"
+    STOP = "stop"
+    PAUSE = "pause"
+    PARTITION = "partition"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a fault does, what it rehearses, and what a drill with it shows beside the figures of every drill."""
+
+    does: str
+    rehearses: str
+    shows: str
+
+
+CATALOG: Mapping[Fault, Description] = {
+    Fault.KILL: Description(
+        "ends every process of the primary at once",
+        "a crash, an out-of-memory kill, a power cut",
+        "which acknowledged writes the primary had not sent",
+    ),
+    Fault.STOP: Description(
+        "stops the primary cleanly",
+        "an update, `systemctl stop`, a mistake",
+        "whether the end of the WAL reached a standby",
+    ),
+    Fault.PAUSE: Description(
+        "stops its processes by a signal; sockets stay open and nothing answers",
+        "a hang: a stuck disk, a machine that swaps",
+        "how long clients wait for a server that says nothing; whether it takes writes when it goes on",
+    ),
+    Fault.PARTITION: Description(
+        "cuts it off from clients and standbys; it runs on, unaware",
+        "a network that fails",
+        "whether the old primary takes writes after another was promoted",
+    ),
+}
+
+
+def obstacle(cluster: Cluster, fault: Fault) -> str | None:
+    """Why the cluster's runtime cannot stage a fault; None where it can."""
+    if fault is Fault.PARTITION and not isinstance(cluster.runtime, Partitionable):
+        return f"the {cluster.project.spec.runtime} runtime has no network that could be cut"
+    return None
 
 
 def require(cluster: Cluster, fault: Fault) -> None:
@@ -27,20 +67,18 @@ def require(cluster: Cluster, fault: Fault) -> None:
     Raises:
         Refused: with the reason.
     """
-    if fault is Fault.PARTITION and not isinstance(cluster.runtime, Partitionable):
-        runtime = cluster.project.spec.runtime
-        raise Refused(f"the {runtime} runtime has no network that could be cut", hint="--fault kill, stop or pause")
+    if reason := obstacle(cluster, fault):
+        raise Refused(reason, hint="--fault kill, stop or pause")
 
 
 @contextmanager
-def injected(cluster: Cluster, fault: Fault, node: str, drill: str) -> Iterator[float]:
-    """Break a node; yields the moment (monotonic clock) just before. A pause or a partition ends with the context.
+def injected(cluster: Cluster, fault: Fault, record: heal.Open) -> Iterator[float]:
+    """Break the record's node; yields the moment (monotonic clock) just before. A pause or a partition ends here.
 
     The record stays until the drill has restored redundancy: a node that was killed is not healed by leaving here.
     """
-    record = heal.read(cluster.project) or heal.begin(cluster.project, drill, node)
     heal.write(cluster.project, replace(record, fault=str(fault)))
-    runtime, begun = cluster.runtime, time.monotonic()
+    runtime, node, begun = cluster.runtime, record.node, time.monotonic()
     try:
         _break(runtime, fault, node)
         yield begun

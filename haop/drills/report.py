@@ -57,6 +57,7 @@ class Report:
     buckets: tuple[int, ...]
     bucket_span: tuple[float, float]  # seconds after the fault
     settings: dict[str, Any]
+    note: str = NOTE
 
     @property
     def told(self) -> str:
@@ -79,7 +80,7 @@ class Report:
             "old_primary": self.old_primary,
             "new_primary": self.new_primary,
             "promoted_by": PROMOTED_BY,
-            "note": NOTE,
+            "note": self.note,
             "write_recovery_seconds": m.write_recovery_seconds,
             "longest_write_gap_seconds": m.longest_write_gap_seconds,
             "read_recovery_seconds": m.read_recovery_seconds,

@@ -1,19 +1,30 @@
 """The record of what haop has begun to do to a primary, and what undoes or completes it.
 
 A drill or a switchover writes down what it is about to do before it does it, and takes the record away once redundancy
-is back. One that is still there belongs to a haop that was killed: the next `haop up` settles it.
+is back. One that is still there belongs to a haop that was killed: `haop up` and `haop drill heal` settle it.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines import switching
 from haop.engines.base import Note
+from haop.errors import DeadlineExceeded, NoPrimary
+from haop.model.lsn import Lsn
+from haop.model.service import State
+from haop.model.status import Reachable
 from haop.operations.cluster import Cluster
+from haop.postgres import drilling, replication
+from haop.postgres.connection import connected
 from haop.project import Project
+from haop.runtimes.base import Partitionable
+from haop.waiting import wait_until
 
 _RECORD = "open.json"
+_ON_ITS_WAY_SECONDS = 60.0
+_REPLAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +36,17 @@ class Open:
     at: str  # ISO 8601, UTC
     fault: str | None = None  # what a drill breaks it with; None while nothing is broken
     promoting: str | None = None  # the node that it was about to promote: from then on it can only be completed
+
+    @property
+    def told(self) -> str:
+        """What is open, in a phrase."""
+        when = self.at.replace("T", " ").partition(".")[0]
+        return f"{self.action} of {self.node}, begun at {when}" + (" UTC" if when != self.at else "")
+
+    @property
+    def remedy(self) -> str:
+        """The command that brings everything back."""
+        return "haop drill heal" if self.action.startswith("drill") else "haop up"
 
 
 def begin(project: Project, action: str, node: str) -> Open:
@@ -45,11 +67,14 @@ def write(project: Project, record: Open) -> None:
 def read(project: Project) -> Open | None:
     """What is open, if anything is."""
     try:
-        return Open(**json.loads((project.state / _RECORD).read_text(encoding="utf-8")))
+        found = Open(**json.loads((project.state / _RECORD).read_text(encoding="utf-8")))
+        if all(isinstance(value, str) for value in (found.action, found.node, found.at)):
+            return found
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        return Open(action="something that its record does not tell any more", node="unknown", at="an unknown time")
+        pass
+    return Open(action="something that its record does not tell any more", node="unknown", at="an unknown time")
 
 
 def clear(project: Project) -> None:
@@ -68,19 +93,74 @@ def noting(project: Project, note: Note) -> Note:
     return noted
 
 
-def settle(cluster: Cluster, record: Open) -> str | None:
-    """Give a cluster that has lost its primary to this record a primary again.
+def settle(cluster: Cluster, record: Open) -> None:
+    """Give a cluster that has lost its primary to this record a primary again, and let its standbys follow that.
 
-    Before a promotion was begun that is the old one, so that nothing is lost.
-
-    Returns:
-        The node that is primary now; None where nothing had to be done.
+    Before a promotion was begun that is the old one, so that nothing is lost. A primary that is only stopped is left
+    to whoever starts the cluster.
     """
     engine, runtime = cluster.engine, cluster.runtime
     names = [node.name for node in cluster.project.spec.nodes]
-    if record.node not in names or engine.observe().primaries or not runtime.state(record.node).fenced:
-        return None
-    if record.promoting in names:
-        return switching.settle(engine, record.node, record.promoting)
-    switching.reinstate(engine, record.node)
-    return record.node
+    if record.node in names:
+        _release(cluster, record.node)
+        if not engine.observe().primaries and runtime.state(record.node).fenced:
+            if record.promoting in names:
+                switching.settle(engine, record.node, record.promoting)
+            else:
+                switching.reinstate(engine, record.node)
+    _point_the_lost(cluster)
+
+
+def _release(cluster: Cluster, name: str) -> None:
+    """Undo what a drill does to a node that lives, and wait until it answers or has ended, whichever it is about to."""
+
+    def known() -> bool:
+        node = cluster.engine.observe().node(name)
+        return isinstance(node, Reachable) or node.service.state is not State.RUNNING
+
+    if isinstance(cluster.runtime, Partitionable):
+        cluster.runtime.mend(name)
+    cluster.runtime.resume(name)
+    with suppress(DeadlineExceeded):  # then it is not the record that keeps it from answering
+        wait_until(known, deadline=_ON_ITS_WAY_SECONDS, pause=0.05, waiting_for=f"{name} to answer or to end")
+
+
+def _point_the_lost(cluster: Cluster) -> None:
+    """A haop that was killed between a promotion and this left standbys that follow the former primary."""
+    status = cluster.engine.observe()
+    if primary := status.primary:
+        for standby in status.standbys:
+            if not status.streams(standby.name) and not status.diverged(standby):
+                cluster.engine.point(standby.name, primary.name)
+
+
+def withdraw(cluster: Cluster) -> None:
+    """Nothing was broken yet: nothing is left of it."""
+    _drop_ledger(cluster)
+    clear(cluster.project)
+
+
+def finish(cluster: Cluster) -> None:
+    """All is restored: the drill's table is gone from every node, then the record.
+
+    Raises:
+        DeadlineExceeded: a standby does not replay that.
+    """
+    dropped = _drop_ledger(cluster)
+    for standby in cluster.engine.observe().standbys:
+        with connected(standby.endpoint, cluster.engine.admin) as link:
+            wait_until(
+                lambda link=link: replication.replayed(link, dropped),  # type: ignore[misc]
+                deadline=_REPLAY_SECONDS, waiting_for=f"{standby.name} to replay {dropped}",
+                hint="a long query on the standby may hold replay back",
+            )  # fmt: skip
+    for unfinished in (cluster.project.state / "drills").glob("*.new"):
+        unfinished.unlink(missing_ok=True)
+    clear(cluster.project)
+
+
+def _drop_ledger(cluster: Cluster) -> Lsn:
+    primary = cluster.engine.observe().primary
+    if not primary:
+        raise NoPrimary("the primary went away", hint="haop status")
+    return drilling.drop_ledger(primary.endpoint, cluster.engine.admin, cluster.project.spec.database)

@@ -10,6 +10,9 @@ from haop.model.status import ClusterStatus
 from haop.operations import heal
 from haop.operations.cluster import Cluster
 
+# What concerns the replication of all nodes together. What concerns that of one names it.
+_GRAVE = {"no-primary", "two-primaries", "foreign-node", "interrupted"}
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -35,8 +38,8 @@ def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
         findings += (
             Finding(
                 code="interrupted", severity=Severity.WARNING, node=begun.node,
-                message=f"interrupted: {begun.action} of {begun.node}, begun at {begun.at}",
-                hint="bring everything back: haop up",
+                message=f"interrupted: {begun.told}",
+                hint=f"bring everything back: {begun.remedy}",
             ),
         )  # fmt: skip
     findings = tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
@@ -50,4 +53,4 @@ def disturbance(cluster: Cluster, found: Assessment) -> Finding | None:
     """
     nodes = {node.name for node in cluster.project.spec.nodes}
     grave = (f for f in found.findings if f.severity is Severity.ERROR or f.severity is Severity.WARNING)
-    return next((f for f in grave if f.node in nodes or f.code in {"no-primary", "two-primaries", "interrupted"}), None)
+    return next((f for f in grave if f.node in nodes or f.code in _GRAVE), None)

@@ -18,7 +18,7 @@ from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
 from haop.operations.progress import Progress
-from haop.postgres import drilling, replication, roles
+from haop.postgres import replication, roles
 from haop.postgres.connection import BoundedConnection, connected
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
@@ -59,7 +59,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
     if record := heal.read(cluster.project):
-        with progress.step(f"settle what was interrupted: {record.action} of {record.node}"):
+        with progress.step(f"settle the interrupted {record.action} of {record.node}"):
             heal.settle(cluster, record)
     plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
@@ -223,12 +223,7 @@ class _Up:
             verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):
-                self.drop_ledger()
-                heal.clear(self.cluster.project)
-
-    def drop_ledger(self) -> None:
-        login, primary = self.cluster.engine.admin, self._primary()
-        drilling.drop_ledger(self.cluster.runtime.endpoint(primary), login, self.cluster.project.spec.database)
+                heal.finish(self.cluster)
 
     def require_one_primary(self) -> None:
         if not self._decided():

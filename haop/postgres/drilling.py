@@ -6,6 +6,7 @@ from psycopg import sql
 
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
+from haop.postgres import replication
 from haop.postgres.connection import Login, connected
 
 
@@ -16,9 +17,7 @@ def make_ledger(endpoint: Endpoint, admin: Login, database: str, owner: str) -> 
         connection.execute(sql.SQL("CREATE SCHEMA haop_drill AUTHORIZATION {}").format(sql.Identifier(owner)))
         connection.execute("CREATE TABLE haop_drill.writes (id bigint PRIMARY KEY)")
         connection.execute(sql.SQL("ALTER TABLE haop_drill.writes OWNER TO {}").format(sql.Identifier(owner)))
-        row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
-        assert row is not None
-        return Lsn.parse(row[0])
+        return replication.flushed(connection)
 
 
 def read_ledger(endpoint: Endpoint, admin: Login, database: str) -> frozenset[int]:
@@ -27,7 +26,8 @@ def read_ledger(endpoint: Endpoint, admin: Login, database: str) -> frozenset[in
         return frozenset(row[0] for row in connection.execute("SELECT id FROM haop_drill.writes"))
 
 
-def drop_ledger(endpoint: Endpoint, admin: Login, database: str) -> None:
-    """Leave nothing behind."""
+def drop_ledger(endpoint: Endpoint, admin: Login, database: str) -> Lsn:
+    """Leave nothing behind; return a position after that."""
     with connected(endpoint, replace(admin, database=database), answer_seconds=60) as connection:
         connection.execute("DROP SCHEMA IF EXISTS haop_drill CASCADE")
+        return replication.flushed(connection)

@@ -83,6 +83,11 @@ def write_token(connection: BoundedConnection, token: str) -> Lsn:
     A message of logical decoding is a WAL record that changes no table and that every standby replays.
     """
     connection.execute("SELECT pg_logical_emit_message(true, 'haop', %s)", [token])
+    return flushed(connection)
+
+
+def flushed(connection: BoundedConnection) -> Lsn:
+    """The position up to which a primary has flushed its WAL: after everything that this connection has committed."""
     row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
     assert row is not None
     return Lsn.parse(row[0])

@@ -291,9 +291,10 @@ class LocalRuntime:
         """Remove the lock file of a server that is dead for certain.
 
         PostgreSQL judges by signal 0, which a killed server answers for as long as nobody collects its exit status:
-        below a process 1 that does not, that is for ever. Children that outlived it are waited for.
+        below a process 1 that does not, that is for ever. Children that outlived it are ended: paused, they would stay.
         """
-        processes.await_end(processes.stray(self._data(name)))
+        for orphan in processes.stray(self._data(name)):
+            processes.kill(orphan)
         (self._data(name) / "postmaster.pid").unlink(missing_ok=True)
 
     def _mark(self, name: str, word: str) -> None:

@@ -272,10 +272,23 @@ def await_health(cluster: Cluster, node: str, word: str, told: str) -> None:
                waiting_for=f"{node} to be {word}: {told}")  # fmt: skip
 
 
+def a_check_that_is_killed_does_no_harm(cluster: Cluster) -> None:
+    """The engine kills the check's shell alone; the server inherits the rest, and must not take its end for a crash."""
+    slow = """mkdir /tmp/slow; real=$(command -v psql)
+        printf '#!/bin/sh\\nsleep 1\\nexec %s "$@"\\n' "$real" >/tmp/slow/psql
+        chmod +x /tmp/slow/psql; PATH=/tmp/slow:$PATH sh /etc/haop/health.sh & sleep 0.5; kill -9 $!; wait"""
+    with support.connect(cluster, "db1", cluster.engine.admin) as connection:
+        stacks.execute(cluster, "db1", slow, user="postgres")
+        wait_until(lambda: "untracked child process" in stacks.log(cluster, "db1"), deadline=stacks.SECONDS,
+                   waiting_for="the server to collect what is left of the check")  # fmt: skip
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_health_checks_know_the_role_and_a_standby_without_its_primary_is_not_well(folder: Path) -> None:
     with stacks.up_and_running(folder / "shop") as cluster:
         await_health(cluster, "db1", "healthy", "primary")
         await_health(cluster, "db2", "healthy", "standby, streaming")
+        a_check_that_is_killed_does_no_harm(cluster)
         support.sql(cluster, "db1", "CREATE TABLE kept (answer int)")
         there = "SELECT 1 WHERE to_regclass('kept') IS NOT NULL"
         wait_until(

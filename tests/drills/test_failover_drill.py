@@ -1,10 +1,6 @@
 """The failover drill on real clusters, on both runtimes: what it promises, and that its measure can fail."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +16,6 @@ from haop.model.health import Health
 from haop.operations import heal, status
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Quiet
-from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import MAJORS, RUNTIMES, require
@@ -183,36 +178,8 @@ def test_the_ledger_is_dropped_and_the_report_is_stored(shared: Cluster) -> None
     assert heal.read(shared.project) is None
 
 
-@pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-# On each runtime the fault that only a mend undoes.
-@pytest.mark.parametrize(("runtime", "fault"), [UNAWARE[0], UNAWARE[-1]], indirect=["runtime"])
-def test_an_interrupted_drill_is_named_and_healed_by_up(
-    folder: Path, runtime: str, fault: Fault, ending: signal.Signals, code: int
-) -> None:
-    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
-        argv = [sys.executable, "-m", "haop", "-C", str(cluster.project.root), "drill", "failover", "--yes"]
-        process = subprocess.Popen([*argv, "--fault", str(fault)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        wait_until(lambda: heal.read(cluster.project), deadline=30, waiting_for="the fault", pause=0.005)
-        os.kill(process.pid, ending)
-        told = process.communicate(timeout=30)[1].decode()
-        assert process.returncode == code
-        assert (ending is signal.SIGINT) == ("bring everything back: haop up" in told)
-        assert "interrupted" in {finding.code for finding in status.observe(cluster).findings}
-        assert up(cluster, Quiet()).health is Health.HEALTHY
-        assert heal.read(cluster.project) is None
-
-
 def test_drills_run_on_the_oldest_version_through_tls(folder: Path) -> None:
     with support.running(support.make_project(folder / "shop", postgres=require(15))) as cluster:
         report = drill(cluster)
         assert report.settings["tls"] is True
         assert report.measured.write_recovery_seconds is not None
-
-
-def test_up_completes_a_drill_that_had_fenced_the_primary_and_promoted_nobody(folder: Path, runtime: str) -> None:
-    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
-        heal.write(cluster.project, heal.Open(action="drill failover", fault=str(Fault.KILL), node="db1", at="noon"))
-        cluster.runtime.fence("db1")
-        assert up(cluster, Quiet()).health is Health.HEALTHY
-        assert support.primary_of(cluster) == "db2"
-        assert heal.read(cluster.project) is None

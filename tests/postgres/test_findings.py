@@ -206,8 +206,8 @@ def test_an_interrupted_drill_is_an_open_fault_until_up(shop: Cluster) -> None:
     heal.write(shop.project, heal.Open(action="drill failover", fault=str(Fault.PAUSE), node=standby, at="noon"))
     shop.runtime.pause(standby)
     found = awaited(shop, "interrupted", standby)
-    assert found.message == f"a drill was interrupted: it had begun to pause {standby} at noon"
-    assert "haop up" in hint(found)
+    assert found.message == f"interrupted: drill failover of {standby}, begun at noon"
+    assert "haop drill heal" in hint(found)
     (shop.project.state / "open.json").write_text("{")
     assert "haop up" in hint(awaited(shop, "interrupted", "unknown"))
     healed(shop)
