@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -154,17 +155,27 @@ def calls(line: str) -> Iterator[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Parse as `haop` would, and run nothing."""
-    command: Any = typer.main.get_command(app)
-    context = None
-    name = "haop"
+    command, context, name = tree(), None, "haop"
     while True:
-        try:
-            context = command.make_context(name, list(words), parent=context)
-        except typer.Exit:  # it was asked for help, or for the version
+        if words[-1:] in (["-h"], ["--help"]):
             return
-        if not hasattr(command, "resolve_command"):
+        context = command.make_context(name, list(words), parent=context)
+        rest = [*context._protected_args, *context.args]
+        if not rest or not hasattr(command, "resolve_command"):
             return
-        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        name, command, words = command.resolve_command(context, rest)
+
+
+@cache
+def tree() -> Any:
+    """The commands, without what acts as soon as it is read: --install-completion would."""
+    root: Any = typer.main.get_command(app)
+    commands = [root]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            parameter.callback = None
+    return root
 
 
 def anchors(page: Path) -> set[str]:
