@@ -50,7 +50,7 @@ def patroni_cluster(bindir: Path, workdir: Path, nodes: int = 2, *, cache: Path 
     folder = Path(tempfile.mkdtemp(prefix="patroni-", dir=workdir.absolute()))
     files = _write_configurations(folder, bindir.absolute(), client_port, ports)
     with ExitStack() as stack:
-        stack.callback(_end_leftovers, folder)
+        stack.callback(end_leftovers, folder)
         store = stack.enter_context(_running(_etcd_argv(etcd, client_port, peer_port), folder / "etcd.log"))
         _await(lambda: _get(client_port, "/health").get("health") == "true", "etcd", store)
         for count, file in enumerate(files, start=1):  # the first leads, the others clone it at once
@@ -197,8 +197,8 @@ def _is_complete(port: int, nodes: int) -> bool:
     return states == ["leader running", *["replica streaming"] * (nodes - 1)]
 
 
-def _end_leftovers(folder: Path) -> None:
-    """End what a killed Patroni leaves: every process whose HOME is the cluster's folder."""
+def end_leftovers(folder: Path) -> None:
+    """End what a killed cluster leaves: every process whose HOME is its folder."""
     for number in (signal.SIGQUIT, signal.SIGKILL):  # PostgreSQL's backends end with their postmaster
         everything = psutil.process_iter(["environ"])
         found = [each for each in everything if (each.info["environ"] or {}).get("HOME") == str(folder)]

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from haop import __version__
-from haop.cli import cluster, demo, drill, history, move, setup
+from haop.cli import check, cluster, demo, drill, history, move, setup
 from haop.errors import HaopError
 
 EPILOG = """Exit codes:
@@ -95,7 +95,7 @@ def root(
     ctx.obj = folder
 
 
-for group in (setup, cluster, move, history, demo):
+for group in (setup, cluster, check, move, history, demo):
     group.register(app)
 app.add_typer(drill.app, name="drill")
 

@@ -50,7 +50,7 @@ class Switchover:
         self._tell = note
         self._promoting = False
 
-    def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> None:
+    def catch_up(self) -> None:
         """Write a checkpoint, so that the stop is quick, and wait until the standby is near; writes go on.
 
         Raises:
@@ -59,7 +59,7 @@ class Switchover:
         with connected(self._runtime.endpoint(self._old), self._engine.admin, answer_seconds=300) as primary:
             primary.execute("CHECKPOINT")
         wait_until(
-            self._near, deadline=seconds, pause=0.05, waiting_for=f"{self._new} to come near {self._old}",
+            self._near, deadline=CATCH_UP_SECONDS, pause=0.05, waiting_for=f"{self._new} to come near {self._old}",
             hint="a long query on the standby may hold replay back; nothing was changed",
         )  # fmt: skip
 
@@ -75,6 +75,7 @@ class Switchover:
                 connected(self._runtime.endpoint(self._new), self._engine.admin) as standby,
                 ThreadPoolExecutor(max_workers=1, thread_name_prefix="fence") as pool,
             ):
+                self._note("stopping", self._old)
                 self._runtime.stop(self._old, seconds=_STOP_SECONDS)
                 self._note("stopped", self._old)
                 fence = pool.submit(self._runtime.fence, self._old)
@@ -86,8 +87,13 @@ class Switchover:
                 fence.result()
                 self._note("fenced", self._old)
                 self._engine.crown(standby, self._new, self._note)
-        except BaseException as error:
-            self._put_back(error)
+        except HaopError as error:
+            raise HaopError(
+                f"no switchover to {self._new}: {error.message}",
+                hint=f"{self._put_back()} is primary and nothing is lost; bring back the rest: haop up",
+            ) from error
+        except BaseException:
+            self._put_back()
             raise
         self._engine.point_others(status, self._new, self._note)
 
@@ -110,16 +116,16 @@ class Switchover:
             raise HaopError(f"{self._old} did not stop cleanly within {_STOP_SECONDS} s and was killed")
         return ended.checkpoint
 
-    def _put_back(self, error: BaseException) -> None:
-        """The old primary accepts writes again, unless the standby was promoted after all."""
+    def _put_back(self) -> str:
+        """The old primary accepts writes again, unless the standby was promoted after all; which of them is primary."""
         if self._runtime.state(self._old).state is not State.STOPPED:
             self._runtime.fence(self._old)  # it would not stop, and must not go on half-way
-        primary = settle(self._engine, self._old, self._new) if self._promoting else self._old
-        if not self._promoting:
-            reinstate(self._engine, self._old)
+        if self._promoting:
+            primary = settle(self._engine, self._old, self._new)
+        else:
+            reinstate(self._engine, primary := self._old)
         self._note("primary after all", primary)
-        if isinstance(error, HaopError):
-            error.hint = f"{primary} is primary and nothing is lost; bring back the rest: haop up"
+        return primary
 
 
 def reinstate(engine: StreamingEngine, name: str) -> None:

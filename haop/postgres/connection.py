@@ -48,8 +48,9 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         """Wait for the answer, but not for ever."""
         try:
             return super().wait(gen, interval, timeout=self.answer_seconds if timeout is None else timeout)
-        except psycopg.OperationalError:
-            self.pgconn.finish()
+        except psycopg.OperationalError as error:
+            if not error.sqlstate:  # the server said nothing: no lock, no snapshot is an answer
+                self.pgconn.finish()
             raise
 
 

@@ -58,7 +58,19 @@ def containers_of(stack: str) -> str:
 
 def test_every_command_and_exit_code_is_in_the_readme() -> None:
     text = README.read_text()
-    for word in ("init", "render", "up", "down", "status", "drill failover", "failover", "rejoin", "logs", "demo"):
+    for word in (
+        "init",
+        "render",
+        "up",
+        "down",
+        "status",
+        "check",
+        "drill failover",
+        "failover",
+        "rejoin",
+        "logs",
+        "demo",
+    ):
         assert f"`haop {word}" in text
     for code in (0, 1, 2, 3, 4, 5, 130):
         assert f"**{code}**" in text

@@ -1,0 +1,173 @@
+"""A repmgr cluster on this machine, so that `repmgr standby switchover` can be timed beside haop's.
+
+repmgr reaches the other machine by ssh. Both nodes are on this one, so an `ssh` that comes first in PATH runs the
+command at once, by a shell. This favours repmgr: no key is exchanged and no network is crossed, on any of its calls.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import create_server
+
+from psycopg import sql
+
+from benchmarks.peer_patroni import HOST, end_leftovers
+from haop.errors import Refused
+from haop.model.endpoint import Endpoint
+from haop.postgres.connection import Login, connected
+from haop.process import RunAs, run
+from haop.runtimes import account
+
+# repmgr's documentation asks for senders and slots, which PostgreSQL has enough of by itself, and for checksums or
+# wal_log_hints. That a promotion does not wait 5 s for the WAL receiver is haop's default, and a favour here.
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+password_encryption = 'scram-sha-256'
+wal_retrieve_retry_interval = '100ms'
+"""
+
+# `repmgr` gives options, the host, then one string for the shell of the other side.
+_SSH = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do
+    if [ "$1" = -o ]; then shift; fi
+    shift
+done
+shift
+exec sh -c "$*"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RepmgrPeer:
+    """A running cluster: `db1`, at first the primary, and `db2`; `application` owns its database."""
+
+    nodes: Mapping[str, Endpoint]
+    admin: Login
+    application: Login
+    _folder: Path
+    _bindir: Path
+    _run_as: RunAs
+
+    def switchover(self, to: str) -> None:
+        """Run `repmgr standby switchover` on that standby, to its end.
+
+        Raises:
+            CommandFailed: it ended with an error, or took longer than a minute.
+        """
+        self.repmgr(to, "standby", "switchover")
+
+    def repmgr(self, node: str, *words: str) -> None:
+        """Run a command of repmgr on a node."""
+        self.program(f"{self._bindir}/repmgr", "-f", f"{self._folder}/{node}.conf", *words)
+
+    def program(self, *argv: str) -> None:
+        """Run a program to its end, as the servers' user."""
+        environment = {
+            "PATH": f"{self._folder}/bin:{self._bindir}:{os.environ['PATH']}",
+            "HOME": str(self._folder),
+            "PGPASSFILE": f"{self._folder}/pgpass",
+        }
+        run(argv, run_as=self._run_as, environment=environment, cwd=self._folder)
+
+
+@contextmanager
+def repmgr_cluster(bindir: Path, folder: Path, *, services: bool) -> Iterator[RepmgrPeer]:
+    """Run two nodes on loopback, the second cloned and registered by repmgr, without repmgrd.
+
+    `services` gives repmgr the commands that start and stop a node; it has commands of its own otherwise.
+    `bindir` has the programs of PostgreSQL and of repmgr; `folder`, new and empty, is given to the servers' user.
+    At the end, also of a start that failed, every process started here is gone; data and logs stay in `folder`.
+
+    Raises:
+        Refused: repmgr is not installed there.
+        CommandFailed: a program failed.
+    """
+    if not (bindir / "repmgr").exists():
+        raise Refused(f"there is no repmgr in {bindir}", hint="apt-get install postgresql-15-repmgr")
+    peer = _prepared(bindir, folder, services=services)
+    with ExitStack() as stack:
+        stack.callback(end_leftovers, folder)
+        _first_node(peer, folder)
+        _second_node(peer, folder)
+        yield peer
+
+
+def _prepared(bindir: Path, folder: Path, *, services: bool) -> RepmgrPeer:
+    """Write the configuration, passwords and the `ssh` of the nodes' user."""
+    run_as = account.choose(None, folder / "db1")
+    with ExitStack() as stack:
+        free = [stack.enter_context(closing(create_server((HOST, 0)))).getsockname()[1] for _ in range(2)]
+    nodes = {f"db{number}": Endpoint(HOST, port) for number, port in enumerate(free, start=1)}
+    admin = Login(user="repmgr", password=secrets.token_urlsafe())
+    files = {
+        "password": admin.password,
+        "pgpass": f"{HOST}:*:*:{admin.user}:{admin.password}\n",
+        "ssh": _SSH,
+        **{
+            f"{node}.conf": _configuration(node, at.port, bindir, folder, services=services)
+            for node, at in nodes.items()
+        },
+    }
+    (folder / "bin").mkdir()
+    for name, text in files.items():
+        file = folder / "bin" / name if name == "ssh" else folder / name
+        file.touch(mode=stat.S_IRWXU if name == "ssh" else stat.S_IRUSR | stat.S_IWUSR)
+        file.write_text(text)
+    for path in (folder, *folder.rglob("*")) if run_as.switches else ():
+        os.chown(path, run_as.uid, run_as.gid)
+    application = Login(user="shop", password=secrets.token_urlsafe(), database="shop")
+    return RepmgrPeer(nodes, admin, application, folder, bindir, run_as)
+
+
+def _configuration(node: str, port: int, bindir: Path, folder: Path, *, services: bool) -> str:
+    """One node's repmgr.conf."""
+    data = folder / node
+    conninfo = f"host={HOST} port={port} user=repmgr dbname=repmgr connect_timeout=2 passfile={folder}/pgpass"
+    settings = {
+        "node_id": node.removeprefix("db"),
+        "node_name": node,
+        "conninfo": conninfo,
+        "data_directory": data,
+        "pg_bindir": bindir,
+        "pg_ctl_options": f"-l {data}.log",
+        "use_replication_slots": "yes",
+        "reconnect_attempts": 2,
+        "reconnect_interval": 1,
+    }
+    if services:
+        control = f"{bindir}/pg_ctl -D {data} -l {data}.log -w"
+        settings |= {f"service_{each}_command": f"{control} -m fast {each}" for each in ("stop", "restart")}
+        settings |= {f"service_{each}_command": f"{control} {each}" for each in ("start", "reload", "promote")}
+    return "".join(f"{name}='{value}'\n" for name, value in settings.items())
+
+
+def _first_node(peer: RepmgrPeer, folder: Path) -> None:
+    """Make the primary, its databases and its roles, and register it."""
+    secret = ("--pwfile", f"{folder}/password", "--auth", "scram-sha-256")
+    peer.program("initdb", "-D", "db1", "-U", "repmgr", *secret, "-E", "UTF8", "--locale", "C", "--data-checksums")
+    with (folder / "db1" / "postgresql.conf").open("a") as settings:
+        settings.write(f"{_SETTINGS}port = {peer.nodes['db1'].port}\n")
+    peer.repmgr("db1", "node", "service", "--action", "start")
+    owner = peer.application
+    with connected(peer.nodes["db1"], peer.admin, answer_seconds=30) as connection:
+        connection.execute("CREATE DATABASE repmgr")
+        role, password = sql.Identifier(owner.user), sql.Literal(owner.password)
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(owner.database), role))
+    peer.repmgr("db1", "primary", "register")
+
+
+def _second_node(peer: RepmgrPeer, folder: Path) -> None:
+    """Clone the standby as repmgr does, start it, register it."""
+    first = peer.nodes["db1"]
+    source = ("-h", first.host, "-p", str(first.port), "-U", "repmgr", "-d", "repmgr")
+    peer.repmgr("db2", *source, "standby", "clone", "--fast-checkpoint")
+    with (folder / "db2" / "postgresql.conf").open("a") as settings:
+        settings.write(f"port = {peer.nodes['db2'].port}\n")
+    peer.repmgr("db2", "node", "service", "--action", "start")
+    peer.repmgr("db2", *source, "standby", "register")

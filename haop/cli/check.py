@@ -1,0 +1,60 @@
+"""check: proves replication now."""
+
+from typing import Annotated
+
+import typer
+
+from haop.cli.options import JsonOption, opened
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(check)
+
+
+def check(
+    ctx: typer.Context,
+    contents: Annotated[
+        bool, typer.Option("--contents", help="Compare all contents too, by checksum: reads every table on every node.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove now that every standby has what the primary has, and that nobody gets in who should not.
+
+    Each table is compared as it was at one position in the WAL: its writers wait for as long as it takes the standbys
+    to replay that, a second at most, and the reading goes on after it. What cannot be compared is named.
+
+    \b
+    Checks:
+      replay            a token written on the primary is replayed by every standby, and the time that took
+      read-only         every standby refuses a write (SQLSTATE 25006)
+      replication-role  the role that standbys connect as can do nothing else
+      tls               on every node and every stream, where the build has it
+      pg_hba            each line asks for scram-sha-256 or rejects, on every node
+      rows, contents    every table of every database: as many rows on all nodes; with --contents, the same
+
+    \b
+    Outcomes:
+      ok, different, not compared (it could not be found out), skipped (nothing to compare, as it should be)
+
+    \b
+    Exit codes: 0 nothing differs, 3 a difference, 4 no primary or two, 5 something could not be compared.
+
+    \b
+    Examples:
+      haop check
+      haop check --contents --json | jq '.checks[] | select(.outcome != "ok")'
+    """
+    from haop.cli import check_table, console
+    from haop.cli.steps import Steps
+    from haop.model.checking import Outcome
+    from haop.operations.check import check as operation
+
+    cluster = opened(ctx)
+    checked = operation(cluster, Steps(), contents=contents)
+    if as_json:
+        console.print_json(check_table.check_document(cluster.project.spec, checked))
+    else:
+        console.OUT.print(check_table.check(cluster.project.spec, checked))
+    if code := {Outcome.DIFFERENT: 3, Outcome.NOT_COMPARED: 5}.get(checked.outcome):
+        raise typer.Exit(code)

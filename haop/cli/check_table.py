@@ -1,0 +1,74 @@
+"""What `haop check` found, as a table or as JSON. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from haop.cli.text import seconds
+from haop.model.checking import Checked, Contents, Outcome, Reading
+from haop.model.spec import ClusterSpec
+
+_STYLES = {Outcome.OK: "green", Outcome.DIFFERENT: "bold red", Outcome.NOT_COMPARED: "yellow", Outcome.SKIPPED: "cyan"}
+
+
+def check(spec: ClusterSpec, checked: Checked) -> RenderableType:
+    """A row for each check of each node, and what follows from all of them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("Check", "Node", "Outcome"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Time", justify="right", no_wrap=True)
+    table.add_column("Evidence", overflow="fold")
+    for row in checked.checks:
+        time = (
+            "" if row.seconds is None else f"{row.seconds * 1000:.0f} ms" if row.seconds < 1 else seconds(row.seconds)
+        )
+        table.add_row(row.check, row.node, Text(row.outcome, _STYLES[row.outcome]), time, Text(row.evidence))
+    return Group(table, *_verdict(spec, checked))
+
+
+def check_document(spec: ClusterSpec, checked: Checked) -> dict[str, Any]:
+    """`haop check --json`: raw numbers; absent where unknown."""
+    return {
+        "schema": "haop.check/1",
+        "cluster": spec.name,
+        "at": checked.at.isoformat(timespec="milliseconds"),
+        "outcome": str(checked.outcome),
+        "primary": checked.primary,
+        "checks": [asdict(row) for row in checked.checks],
+        "tables": [_table_document(reading) for reading in checked.readings],
+    }
+
+
+def _verdict(spec: ClusterSpec, checked: Checked) -> Iterator[Text]:
+    counts = {outcome: sum(row.outcome is outcome for row in checked.checks) for outcome in Outcome}
+    told = f"{counts[Outcome.DIFFERENT]} different, {counts[Outcome.NOT_COMPARED]} not compared"
+    match checked.outcome:
+        case Outcome.DIFFERENT:
+            yield Text.assemble((spec.name, "bold"), ": ", ("differences found", "bold red"), f" ({told})")
+        case Outcome.NOT_COMPARED:
+            yield Text.assemble((spec.name, "bold"), ": ", ("not everything could be compared", "yellow"), f" ({told})")
+        case _:
+            yield Text.assemble((spec.name, "bold"), ": ", ("nothing differs", "bold green"))
+    for hint in dict.fromkeys(row.hint for row in checked.checks if row.hint):
+        yield Text(f"  hint: {hint}", "dim")
+
+
+def _table_document(reading: Reading) -> dict[str, Any]:
+    nodes = {
+        node: {"rows": answer.rows, "checksum": answer.checksum}
+        if isinstance(answer, Contents)
+        else {"rows": None, "reason": answer.reason}
+        for node, answer in reading.answers.items()
+    }
+    return {
+        "database": reading.database,
+        "schema": reading.table.schema,
+        "table": reading.table.name,
+        "lsn": str(reading.lsn) if reading.lsn else None,
+        "nodes": nodes,
+    }
