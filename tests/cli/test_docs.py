@@ -67,7 +67,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 def test_every_finding_is_explained_and_nothing_else() -> None:
     explained = set(re.findall(r"^### ([a-z][a-z0-9_-]*)$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE))
     # What `haop adopt` says of a database that is not haop's yet has a row each.
-    remarks = set(re.findall(r"^\| `([a-z0-9-]+)` \|", (DOCS / "adopting.md").read_text(), re.MULTILINE))
+    remarks = set(re.findall(r"^\| `([a-z0-9-]+)` \|", (DOCS / "adopt-codes.md").read_text(), re.MULTILINE))
     found = {path.relative_to(ROOT): codes(path) for path in (ROOT / "haop").rglob("*.py")}
     adopting = {code for path, those in found.items() if "adopt" in path.name for code in those}
     others = {code for path, those in found.items() if "adopt" not in path.name for code in those}
