@@ -95,7 +95,7 @@ def dsn(
     Examples:
       haop dsn --format jdbc --from network
       psql "$(haop dsn)"
-      pg_dump "$(haop dsn --read --show-password)" > shop.sql
+      (set -a; eval "$(haop dsn --read --format env --show-password)"; pg_dump > shop.sql)
     """
     from haop.cli.console import ERR, print_json
     from haop.operations import dsn as operation

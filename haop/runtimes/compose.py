@@ -16,11 +16,11 @@ from haop.model.containers import layout
 from haop.model.containers_health import CUT_OFF, OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, LogLine, Service, ServiceState, State
-from haop.model.spec import node_image
 from haop.project import ENV, Project
 from haop.runtimes import container_logs, kept_wal, markers, secret_files
 from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.container_fence import ContainerFence
+from haop.runtimes.container_making import ContainerMaking, is_node
 from haop.runtimes.container_networks import ContainerNetworks
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class ComposeRuntime:
 
         return Compose(self._project.stack / "compose.yaml", self._project.root / ENV)
 
+    @cached_property
+    def _making(self) -> ContainerMaking:
+        return ContainerMaking(self._project, self._containers, self._compose, self._data, _CLUSTER)
+
     def places(self) -> Mapping[str, Endpoint]:
         """Names that exist on the replication network alone: a service's own name would resolve on every network."""
         return {node.name: Endpoint(f"{node.name}.replication", 5432) for node in self._spec.nodes}
@@ -119,40 +123,16 @@ class ComposeRuntime:
 
     def create(self, services: Mapping[str, Service], step: Step) -> Sequence[str]:
         """Pull or build images, make networks, volumes and containers; what runs already is left alone."""
-        from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
-
         self.provide(services)
-        here = {name: found for name in services if (found := self._containers.inspect(name))}
-        hashes = self._compose.hashes() if here else {}
-        outdated = [name for name, found in here.items() if container_checks.hash_of(found) != hashes.get(name)]
-        running = [
-            name
-            for name, found in here.items()
-            if found["State"]["Running"]
-            and (name in outdated or (not self._is_node(name) and self._newer(name, found)))
-        ]
-        networks = self._containers.have_networks(*self._networks.names)
-        stale = outdated if networks else here
-        if wanted := [n for n in services if n not in here or (n in stale and not here[n]["State"]["Running"])]:
-            images = self._missing_images()
-            told = f"pull {', '.join(images)}; " if images else ""
-            with step(f"{told}make containers") as say:
-                self._up(*wanted, say=say)
-        container_checks.check_data(self._spec, self._containers, self._data, _CLUSTER)
-        return running
+        return self._making.all(services, self._networks.names, step)
 
     def refresh(self, names: Sequence[str]) -> None:
         """The node script lays them out anew in the memory of the container."""
         for name in names:
             found = self._containers.inspect(name)
             state = found["State"] if found else {}
-            if found and state["Running"] and not state["Restarting"] and self._newer(name, found):
+            if found and state["Running"] and not state["Restarting"] and self._making.newer(name, found):
                 self._containers.execute(name, "sh", "/etc/haop/node.sh", "secrets")
-
-    def _newer(self, name: str, found: Mapping[str, Any]) -> bool:
-        """Whether secrets of a service have changed since its container was started."""
-        changed = secret_files.changed_at(self._project.state / "secrets" / name)
-        return changed is not None and changed > container_logs.moment(found["State"]["StartedAt"])
 
     def strays(self) -> Sequence[str]:
         """Containers, and volumes of nodes."""
@@ -178,7 +158,7 @@ class ComposeRuntime:
             return ServiceState(State.PAUSED, image=image)
         if state["Running"] and not state["Restarting"]:
             return ServiceState(State.RUNNING, remark=self._trouble(name, found), image=image)
-        if not self._is_node(name):
+        if not is_node(name):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
         fenced = self._fence.stands(name)
@@ -187,8 +167,8 @@ class ComposeRuntime:
     def start(self, service: Service) -> None:
         """Start its container, made anew where it is missing; the engine may start it again by itself from now on."""
         self.provide({service.name: service})
-        self._ensure(service.name)
-        word = self._fence.word(service.name) if self._is_node(service.name) else ""
+        self._making.ensure(service.name)
+        word = self._fence.word(service.name) if is_node(service.name) else ""
         if word != markers.FENCED and not markers.is_rebuild(word):
             self._containers.set_restart(service.name, "unless-stopped")
         self._containers.start(service.name)
@@ -225,22 +205,22 @@ class ComposeRuntime:
 
     def fence(self, name: str) -> None:
         """Not restarted, killed, marked beside its data, the mark on the disk: in this order, each verified."""
-        self._ensure(name)
+        self._making.ensure(name)
         self._fence.raise_around(name)
 
     def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""
-        self._ensure(name)
+        self._making.ensure(name)
         self._fence.open_for_rejoin(name, rebuild=rebuild)
 
     def reinstate(self, name: str) -> None:
         """The marker changes from "fenced" to "reinstate"; the engine may start the container again."""
-        self._ensure(name)
+        self._making.ensure(name)
         self._fence.open_for_reinstatement(name)
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """Through the engine."""
-        self._ensure(name)
+        self._making.ensure(name)
         return self._containers.read(name, self._data / path)
 
     def rebuilding(self, name: str) -> bool:
@@ -269,7 +249,7 @@ class ComposeRuntime:
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """Through the engine, running or not."""
-        self._ensure(name)
+        self._making.ensure(name)
         return self._containers.size(name, self._data / path) is not None
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
@@ -302,42 +282,17 @@ class ComposeRuntime:
         tell = say if not volumes else lambda line: say(line) if "Volume" in line and "Removing" not in line else None
         self._compose.run("down", *(["--volumes"] if volumes else []), say=tell)
 
-    def _up(self, *names: str, say: Callable[[str], None]) -> None:
-        from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
-
-        try:
-            self._compose.run("up", "--no-start", "--no-deps", *names, say=say)
-        except HaopError as error:
-            raise container_checks.explained(error, self._missing_images()) from error
-
-    def _ensure(self, name: str) -> None:
-        if self._containers.inspect(name) is None:
-            self._up(name, say=_unheard)
-
     def _names(self) -> Sequence[str]:
         return [node.name for node in self._spec.nodes] + list(self._spec.addons)
-
-    def _is_node(self, name: str) -> bool:
-        return name not in {"redis", "web"}  # a node that haop.toml no longer names is one as well
 
     def _trouble(self, name: str, found: Mapping[str, Any]) -> str | None:
         """What is wrong with a container though it runs; None where nothing is known to be."""
         if found["State"]["OOMKilled"]:
             return OUT_OF_MEMORY
-        if self._is_node(name):
+        if is_node(name):
             cut = self._networks.missing(found)
             return f"{CUT_OFF} {' and '.join(cut)}" if cut else None
         return "unhealthy" if found["State"].get("Health", {}).get("Status") == "unhealthy" else None
 
-    def _missing_images(self) -> Sequence[str]:
-        """Images that are pulled first; what is built is not among them."""
-        wanted = [node_image(self._spec)]
-        wanted += [addon.image for addon in self._spec.addons.values() if addon.image]
-        return [image for image in wanted if not self._containers.has_image(image)]
-
     def _image(self, found: Mapping[str, Any]) -> str:
         return f"{found['Config']['Image']}@{self._containers.digest(found['Image'])}"
-
-
-def _unheard(line: str) -> None:
-    """Nobody waits for this for long."""

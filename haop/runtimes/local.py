@@ -21,11 +21,11 @@ from haop.model.service import Ending, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
-from haop.runtimes import account, kept_wal, log_files, markers, preflight, private_files, processes
+from haop.runtimes import account, kept_wal, log_files, markers, preflight, processes
 from haop.runtimes.base import STOP_SECONDS, Step
+from haop.runtimes.local_folders import LocalFolders
 
 _HOST = "127.0.0.1"
-_LOG_LIMIT = 10 * 2**20
 
 
 class LocalRuntime:
@@ -33,14 +33,14 @@ class LocalRuntime:
 
     def __init__(self, spec: ClusterSpec, state: Path, stack: Path) -> None:
         self._spec = spec
-        self._home = state / "local"
+        self._folders = LocalFolders(state / "local", spec.local.user)
         self._state = state
         self._stack = stack
 
-    @cached_property
+    @property
     def run_as(self) -> RunAs:
         """The user of the servers."""
-        return account.choose(self._spec.local.user, self._home / "cluster")
+        return self._folders.run_as
 
     @cached_property
     def tls(self) -> bool:
@@ -77,19 +77,19 @@ class LocalRuntime:
         """Refuse ports in use, folders too deep or out of reach, PostgreSQL that is not here, settings it rejects."""
         preflight.check_length(self._state)
         preflight.check_writable(self._state)
-        account.check_reach(self._home, self.run_as)
+        account.check_reach(self._folders.home, self.run_as)
         for node in self._spec.nodes:
-            preflight.check_data(self._data(node.name), self._spec.postgres, self._home / "cluster")
+            preflight.check_data(self._folders.data(node.name), self._spec.postgres, self._folders.cluster)
             if self.state(node.name).state in {State.STOPPED, State.ABSENT}:
                 preflight.check_port(node)
             else:
-                preflight.check_port_unchanged(node, self._data(node.name))
+                preflight.check_port_unchanged(node, self._folders.data(node.name))
         preflight.check_settings(settings, self._bindir, self.run_as)
 
     def provide(self, services: Mapping[str, Service]) -> None:
         """Folders, secrets and logs, owned by the servers' user."""
         for service in services.values():
-            self._prepare(service)
+            self._folders.prepare(service)
 
     def create(self, services: Mapping[str, Service], step: Step) -> Sequence[str]:  # noqa: ARG002 - it is quick
         """Nothing but the folders."""
@@ -102,19 +102,19 @@ class LocalRuntime:
     def strays(self) -> Sequence[str]:
         """Folders of nodes."""
         known = {"cluster", *(node.name for node in self._spec.nodes)}
-        return sorted(f.name for f in self._home.glob("*/") if f.name not in known and (f / "log").exists())
+        return sorted(f.name for f in self._folders.home.glob("*/") if f.name not in known and (f / "log").exists())
 
     def remove(self, name: str) -> None:
         """The folder goes last, so that a second attempt finds it."""
         self.stop(name)
         self.kill(name)
-        shutil.rmtree(self._home / name)
+        shutil.rmtree(self._folders.home / name)
 
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""
-        data = self._data(name)
-        fenced = self._fence(name).exists()
-        if process := processes.find(self._record(name), data):
+        data = self._folders.data(name)
+        fenced = self._folders.fenced(name)
+        if process := processes.find(self._folders.record(name), data):
             return ServiceState(State.PAUSED if processes.paused(process) else State.RUNNING, fenced)
         return ServiceState(State.STOPPED if (data / "PG_VERSION").exists() else State.ABSENT, fenced)
 
@@ -122,22 +122,22 @@ class LocalRuntime:
         """Start the node script; it becomes the server."""
         if self.state(service.name).state in {State.RUNNING, State.PAUSED}:
             return
-        home = self._prepare(service)
+        home = self._folders.prepare(service)
         self._clear_lock(service.name)
         environment = {
             **service.environment,
             "HAOP_LISTEN": _HOST,
             "HAOP_PORT": str(service.port),
-            "PGDATA": str(self._data(service.name)),
+            "PGDATA": str(self._folders.data(service.name)),
             "HAOP_BINDIR": str(self._bindir),
             "HAOP_STACK": str(self._stack),
             "HAOP_SECRETS": str(home / "secrets"),
-            "HAOP_CLUSTER": str(self._home / "cluster"),
+            "HAOP_CLUSTER": str(self._folders.cluster),
         }
         argv = (service.command[0], str(self._stack / service.command[1]), *service.command[2:])
-        pid = spawn(argv, log=self._log(service.name), run_as=self.run_as, environment=environment, cwd=home)
+        pid = spawn(argv, log=self._folders.log(service.name), run_as=self.run_as, environment=environment, cwd=home)
         try:
-            processes.remember(self._record(service.name), pid)
+            processes.remember(self._folders.record(service.name), pid)
         except OSError:
             processes.kill(psutil.Process(pid))
             raise
@@ -178,62 +178,59 @@ class LocalRuntime:
     def fence(self, name: str) -> None:
         """Kill it, mark it on disk, verify that no process works in its data directory."""
         self.kill(name)
-        for process in processes.stray(self._data(name)):
+        for process in processes.stray(self._folders.data(name)):
             processes.kill(process)
-        self._mark(name, markers.fenced(self._marker(name)))
+        self._folders.mark(name, markers.fenced(self._folders.word(name)))
         if self._process(name):
             raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the machine")
 
     def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
-        self._mark(name, markers.readmitted(name, self._marker(name), rebuild=rebuild))
+        self._folders.mark(name, markers.readmitted(name, self._folders.word(name), rebuild=rebuild))
 
     def rebuilding(self, name: str) -> bool:
         """From its marker."""
-        return markers.is_rebuild(self._marker(name))
+        return markers.is_rebuild(self._folders.word(name))
 
     def give_back(self, name: str) -> None:
         """What the marker said before, unless the rebuild is only about to remove what it has replaced."""
-        if not self.rebuilding(name) or self._beside(name, "replaced").exists():
-            return
-        if word := markers.before_rebuild(self._marker(name)):
-            self._mark(name, word)
-        else:
-            private_files.remove(self._fence(name))
+        self._folders.give_back(name)
 
     def collect(self, name: str, into: Path) -> Sequence[str]:
         """From beside the data directory."""
-        return kept_wal.collect(self._beside(name, kept_wal.FOLDER), into)
+        return kept_wal.collect(self._folders.beside(name, kept_wal.FOLDER), into)
 
     def discard(self, name: str, kept: Sequence[str]) -> None:
         """There."""
-        kept_wal.discard(self._beside(name, kept_wal.FOLDER), kept)
+        kept_wal.discard(self._folders.beside(name, kept_wal.FOLDER), kept)
 
     def reinstate(self, name: str) -> None:
         """The marker changes from "fenced" to "reinstate"; the node script removes it."""
-        self._mark(name, markers.reinstated(name, self._marker(name)))
+        self._folders.mark(name, markers.reinstated(name, self._folders.word(name)))
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """From the data directory."""
         try:
-            return (self._data(name) / path).read_bytes()
+            return (self._folders.data(name) / path).read_bytes()
         except FileNotFoundError:
             return None
 
     def rejoining(self, name: str) -> bool:
         """From its marker."""
-        return self._process(name) is not None and markers.is_on_its_way(self._marker(name))
+        return self._process(name) is not None and markers.is_on_its_way(self._folders.word(name))
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """In the data directory."""
-        return (self._data(name) / path).exists()
+        return (self._folders.data(name) / path).exists()
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Merged by time; when following, what is new is looked for five times a second."""
         offsets = dict.fromkeys(names, 0)
         while True:
             batch = [
-                line for name in names for line in log.parse(log_files.new_lines(self._log(name), offsets, name), name)
+                line
+                for name in names
+                for line in log.parse(log_files.new_lines(self._folders.log(name), offsets, name), name)
             ]
             for line in sorted(batch):
                 if since is None or line.at >= since:
@@ -254,10 +251,10 @@ class LocalRuntime:
         """Delete everything below `.haop/local/` with `volumes`; else nothing is left to do."""
         if not volumes:
             return
-        for folder in sorted(self._home.glob("*/")):
+        for folder in sorted(self._folders.home.glob("*/")):
             say(str(folder))
-        if self._home.exists():
-            shutil.rmtree(self._home)
+        if self._folders.home.exists():
+            shutil.rmtree(self._folders.home)
 
     @cached_property
     def _bindir(self) -> Path:
@@ -272,60 +269,15 @@ class LocalRuntime:
             return preflight.copied(found, self._state)
         return found.bindir
 
-    def _prepare(self, service: Service) -> Path:
-        """Folders, secrets and log of a service, owned by the servers' user."""
-        home = self._home / service.name
-        for folder in (self._home, self._home / "cluster", home, home / "secrets"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._own(folder)
-        for path, text in service.secrets.items():
-            private_files.write(home / "secrets" / path, text, self.run_as)
-        if (log_file := self._log(service.name)).exists() and log_file.stat().st_size > _LOG_LIMIT:
-            log_file.replace(log_file.with_suffix(".1"))
-        log_file.touch(mode=0o600)
-        log_files.end_last_line(log_file)
-        self._own(log_file)
-        return home
-
     def _clear_lock(self, name: str) -> None:
         """Remove the lock file of a server that is dead for certain.
 
         PostgreSQL judges by signal 0, which a killed server answers for as long as nobody collects its exit status:
         below a process 1 that does not, that is for ever. Children that outlived it are ended: paused, they would stay.
         """
-        for orphan in processes.stray(self._data(name)):
+        for orphan in processes.stray(self._folders.data(name)):
             processes.kill(orphan)
-        (self._data(name) / "postmaster.pid").unlink(missing_ok=True)
-
-    def _mark(self, name: str, word: str) -> None:
-        """Write the fence marker whole or not at all, and onto the disk before returning."""
-        private_files.write(self._fence(name), f"{word}\n", self.run_as)
-        private_files.sync_folder(self._fence(name).parent)
-
-    def _own(self, path: Path) -> None:
-        private_files.own(path, self.run_as)
-
-    def _marker(self, name: str) -> str:
-        """The word of the fence marker; "" where there is none."""
-        try:
-            return self._fence(name).read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return ""
+        (self._folders.data(name) / "postmaster.pid").unlink(missing_ok=True)
 
     def _process(self, name: str) -> psutil.Process | None:
-        return processes.find(self._record(name), self._data(name))
-
-    def _data(self, name: str) -> Path:
-        return self._home / name / "data"
-
-    def _fence(self, name: str) -> Path:
-        return self._beside(name, "fence")
-
-    def _beside(self, name: str, what: str) -> Path:
-        return self._home / name / f"data.{what}"
-
-    def _log(self, name: str) -> Path:
-        return self._home / name / "log"
-
-    def _record(self, name: str) -> Path:
-        return self._home / name / "process.json"
+        return processes.find(self._folders.record(name), self._folders.data(name))

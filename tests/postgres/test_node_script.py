@@ -18,6 +18,7 @@ from haop.operations.cluster import Cluster
 from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.process import run
+from haop.runtimes import private_files
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, require
@@ -75,7 +76,7 @@ def put(cluster: Cluster, folder: Path, name: str) -> None:
     folder.mkdir()
     (folder / name).write_text("something")
     for path in (folder, folder / name):
-        support.local(cluster)._own(path)
+        private_files.own(path, support.local(cluster).run_as)
 
 
 def fail_over(cluster: Cluster) -> tuple[str, str]:
@@ -202,7 +203,7 @@ def test_a_standby_starts_though_a_setting_is_lower_now_than_the_primary_had_it(
 def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) -> None:
     standby = support.standby_of(shop)
     shop.runtime.stop(standby)
-    support.local(shop)._mark(standby, "rewinding")
+    support.local(shop)._folders.mark(standby, "rewinding")
     assert f"unusable: haop rebuild {standby}" in refused(shop, standby)
     with pytest.raises(HaopError, match="an interrupted pg_rewind left"):
         up(shop, Quiet())
@@ -279,7 +280,7 @@ def test_the_fence_marker_lies_beside_the_data_and_no_clone_carries_it(shop: Clu
     assert marker.read_text() == "fenced\n"
     assert not list((home(shop, old) / "data").glob("*fence*"))
     support.set_aside(shop, old)
-    support.local(shop)._mark(new, "fenced")
+    support.local(shop)._folders.mark(new, "fenced")
     assert decided(shop, old).startswith(f"clone: {new} is primary on timeline ")
     streams(shop, old)
     assert not marker.exists()

@@ -1,0 +1,85 @@
+"""What lies where below `.haop/local/`: each node's data, its fence marker beside them, log, record, secrets."""
+
+from functools import cached_property
+from pathlib import Path
+
+from haop.model.service import Service
+from haop.process import RunAs
+from haop.runtimes import account, log_files, markers, private_files
+
+_LOG_LIMIT = 10 * 2**20
+
+
+class LocalFolders:
+    """The folders of a cluster's nodes. They belong to the servers' user."""
+
+    def __init__(self, home: Path, user: str | None) -> None:
+        self.home = home
+        self._user = user
+
+    @cached_property
+    def run_as(self) -> RunAs:
+        """The user of the servers."""
+        return account.choose(self._user, self.cluster)
+
+    @property
+    def cluster(self) -> Path:
+        """What all nodes share."""
+        return self.home / "cluster"
+
+    def data(self, name: str) -> Path:
+        """The data directory."""
+        return self.home / name / "data"
+
+    def beside(self, name: str, what: str) -> Path:
+        """Something of the data that is not in them."""
+        return self.home / name / f"data.{what}"
+
+    def log(self, name: str) -> Path:
+        """What the node script and the server print."""
+        return self.home / name / "log"
+
+    def record(self, name: str) -> Path:
+        """Which process runs it."""
+        return self.home / name / "process.json"
+
+    def prepare(self, service: Service) -> Path:
+        """Folders, secrets and log of a service; returns its folder."""
+        home = self.home / service.name
+        for folder in (self.home, self.cluster, home, home / "secrets"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_files.own(folder, self.run_as)
+        for path, text in service.secrets.items():
+            private_files.write(home / "secrets" / path, text, self.run_as)
+        if (log_file := self.log(service.name)).exists() and log_file.stat().st_size > _LOG_LIMIT:
+            log_file.replace(log_file.with_suffix(".1"))
+        log_file.touch(mode=0o600)
+        log_files.end_last_line(log_file)
+        private_files.own(log_file, self.run_as)
+        return home
+
+    def fenced(self, name: str) -> bool:
+        """Whether there is a marker, whatever it says."""
+        return self.beside(name, "fence").exists()
+
+    def word(self, name: str) -> str:
+        """What the fence marker says; "" where there is none."""
+        try:
+            return self.beside(name, "fence").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+
+    def mark(self, name: str, word: str) -> None:
+        """Write the fence marker whole or not at all, and onto the disk before returning."""
+        marker = self.beside(name, "fence")
+        private_files.write(marker, f"{word}\n", self.run_as)
+        private_files.sync_folder(marker.parent)
+
+    def give_back(self, name: str) -> None:
+        """What the marker said before a rebuild, unless that is only about to remove what it has replaced."""
+        if not markers.is_rebuild(self.word(name)) or self.beside(name, "replaced").exists():
+            return
+        if word := markers.before_rebuild(self.word(name)):
+            self.mark(name, word)
+        else:
+            private_files.remove(self.beside(name, "fence"))
