@@ -38,6 +38,9 @@ def up(
     primary has been replayed by every standby. Killed at any moment, the next one completes.
 
     \b
+    Exit codes: 0 healthy, 1 failed on the way, 2 refused, 3 degraded, 4 no primary or two.
+
+    \b
     Examples:
       haop up
       haop up --yes           restart, one node after the other, where a setting needs it

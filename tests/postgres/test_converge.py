@@ -393,6 +393,9 @@ def test_durability_follows_haop_toml_there_and_back(shop: Shop) -> None:
     for durability, wanted in (("sync", True), ("async", False)):
         shop.edit("haop.toml", r'^durability = "\w+"', f'durability = "{durability}"')
         assert shop.up(never).health is Health.HEALTHY
+        if wanted:
+            with clients(shop):
+                restart.rolling(shop.cluster, Quiet())
         primary = support.primary_of(shop.cluster)
         standby = support.standby_of(shop.cluster)
         (names,) = support.sql(shop.cluster, primary, "SHOW synchronous_standby_names")
