@@ -58,13 +58,13 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
-    if record := heal.read(cluster.project):
-        with progress.step(f"settle what was interrupted: {record.action} of {record.node}"):
-            heal.settle(cluster, record)
+    if begun := heal.read(cluster.project):
+        with progress.step(f"settle what was interrupted: {begun.action} of {begun.node}"):
+            heal.settle(cluster, begun)
     plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
         outcome.detail = str(plan)
-        begun = SYSTEM_CLOCK.now()
+        since = SYSTEM_CLOCK.now()
         try:
             _Up(cluster, services, progress).run(plan)
             if prune and left:
@@ -74,7 +74,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
         except HaopError as error:
             said = "No space left" in error.message
-            if not said and not _disk_was_full(cluster, begun):
+            if not said and not _disk_was_full(cluster, since):
                 raise
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"

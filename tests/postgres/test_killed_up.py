@@ -94,7 +94,6 @@ def test_up_killed_at_a_random_instant_is_completed_by_the_next(folder: Path, re
     runtime, what = RUNTIMES[repetition % 2], CHANGES[repetition // 2 % len(CHANGES)]
     require(18, runtime)
     random.seed(f"{SEED} {repetition}")
-    cluster = support.make_project(folder / "shop", runtime=runtime)
     boot, restarting, quick = SECONDS[runtime]
     cluster = support.make_project(folder / "shop", runtime=runtime)
     try:
