@@ -43,6 +43,9 @@ def up(
     Exit codes: 0 healthy, 3 degraded, 4 no primary or two.
 
     \b
+    Exit codes: 0 healthy, 1 failed on the way, 2 refused, 3 degraded, 4 no primary or two.
+
+    \b
     Examples:
       haop up
       haop up --yes           restart, one node after the other, where a setting needs it

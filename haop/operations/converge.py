@@ -39,7 +39,8 @@ def _plan(cluster: Cluster, waiting: Restarts) -> tuple[str, ...]:
     lines = list(waiting.told())
     if waiting.primary_first(nodes):
         first = [f"{primary}, the primary, in its place"] if waiting.settings.get(primary) else []
-        lines.append(f"restart {'; then '.join([*first, ', '.join(sorted({*waiting.nodes} - {primary}))])}")
+        others = sorted({*waiting.nodes} - {primary})
+        lines.append(f"restart {'; then '.join([*first, *([', '.join(others)] if others else [])])}")
     elif waiting.nodes or nodes & set(waiting.outdated):
         lines.append(f"restart {', '.join(sorted(nodes - {primary}))}; switch over; {primary} follows")
         lines += ["then lower in their places, the new primary first, what was lowered"] if waiting.lowers else []

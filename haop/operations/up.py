@@ -64,7 +64,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
         outcome.detail = str(plan)
-        begun = SYSTEM_CLOCK.now()
+        since = SYSTEM_CLOCK.now()
         try:
             _Up(cluster, services, progress).run(plan)
             if prune and left:
@@ -75,7 +75,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
         except HaopError as error:
             said = "No space left" in error.message
-            if not said and not _disk_was_full(cluster, begun):
+            if not said and not _disk_was_full(cluster, since):
                 raise
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"
