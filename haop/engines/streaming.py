@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
+from haop.engines import words
 from haop.engines.base import Note, Promotion
 from haop.engines.candidate import candidate
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.errors import HaopError, NoPrimary, Refused
-from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability, quorum
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
@@ -30,20 +30,10 @@ class StreamingEngine:
     """Fences and promotes by itself: its runtime owns every process, so no quorum is needed."""
 
     def __init__(self, spec: ClusterSpec, runtime: Runtime, secrets: Secrets, tls: Path) -> None:
-        self._spec = spec
-        self._runtime = runtime
+        self.spec = spec
+        self.runtime = runtime
         self._secrets = secrets
         self._tls = tls
-
-    @property
-    def spec(self) -> ClusterSpec:
-        """What is asked for."""
-        return self._spec
-
-    @property
-    def runtime(self) -> Runtime:
-        """What runs the nodes."""
-        return self._runtime
 
     @property
     def admin(self) -> Login:
@@ -56,51 +46,60 @@ class StreamingEngine:
         """The owner of the application's database, as the application connects."""
         admin = self.admin
         return Login(
-            user=self._spec.owner,
+            user=self.spec.owner,
             password=self._secrets.database_password,
-            database=self._spec.database,
+            database=self.spec.database,
             ca=admin.ca,
         )
 
     def services(self) -> Mapping[str, Service]:
         """One service a node."""
-        if self._runtime.tls:
+        if self.runtime.tls:
             from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
 
-            certificates.authority(self._tls, self._spec.name)
+            certificates.authority(self._tls, self.spec.name)
         return {
             node.name: service(
-                node, self._secrets, self._runtime.places(), self._tls if self._runtime.tls else None,
-                unattended=self._runtime.unattended,
+                node, self._secrets, self.runtime.places(), self._tls if self.runtime.tls else None,
+                unattended=self.runtime.unattended,
             )
-            for node in self._spec.nodes
+            for node in self.spec.nodes
         }  # fmt: skip
 
     def observe(self) -> ClusterStatus:
         """Ask every node, all at once."""
-        return observe_cluster(self._spec, self._runtime, self.admin)
+        return observe_cluster(self.spec, self.runtime, self.admin)
+
+    @property
+    def _sync(self) -> bool:
+        return self.spec.durability is Durability.SYNC
 
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
-        return self._runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
+        return self.runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
 
     def is_standby(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a standby with."""
-        return self._runtime.holds(name, _STANDBY_SIGNAL)
+        return self.runtime.holds(name, _STANDBY_SIGNAL)
 
     def is_empty(self, name: str) -> bool:
         """Whether a node, running or not, has no data yet."""
-        return self._runtime.state(name).state is State.ABSENT or not self._runtime.holds(name, _VERSION)
+        return self.runtime.state(name).state is State.ABSENT or not self.runtime.holds(name, _VERSION)
 
     def _is_primarys(self, name: str) -> bool:
         """Whether the data of a node are a primary's; one that still initialises or clones has none."""
-        return not self.is_standby(name) and self._runtime.holds(name, _VERSION)
+        return not self.is_standby(name) and self.runtime.holds(name, _VERSION)
 
     def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
         """The most advanced standby; before it, every node that could come back as a primary is fenced."""
         chosen = candidate(status, to)
         silent = [node for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced]
-        unknown = (node.name for node in silent if node.service.state is not State.ABSENT)
+        unknown = [node.name for node in silent if node.service.state is not State.ABSENT]
+        if self._sync and to is None and (mute := [name for name in unknown if self.is_standby(name)]):
+            raise Refused(
+                f"{' and '.join(mute)} does not answer, and may have confirmed writes that {chosen} lacks",
+                hint=f"bring it back: haop up; or do without what only it may have: haop failover --to {chosen}",
+            )
         return Promotion(chosen, tuple(name for name in unknown if self._is_primarys(name)))
 
     def failover(self, to: str | None, note: Note) -> Promotion:
@@ -109,19 +108,43 @@ class StreamingEngine:
         plan = self.plan_failover(status, to)
         with ThreadPoolExecutor(max_workers=len(status.nodes), thread_name_prefix="fence") as pool:
             fences = [pool.submit(self._fence, name, note) for name in plan.fence]
-            with connected(self._runtime.endpoint(plan.node), self.admin) as primary:
+            with connected(self.runtime.endpoint(plan.node), self.admin) as standby:
                 for fence in fences:
                     fence.result()  # raises where a node is not fenced: then nothing is promoted
-                self.crown(primary, plan.node, note)
-        self.point_others(status, plan.node, note)
-        return plan
+                # Until it was fenced a primary that only haop did not reach went on: another may have got more.
+                status = self.observe() if len(status.standbys) > 1 else status
+                foremost = self._foremost(status, to) if len(status.standbys) > 1 else plan.node
+                if foremost == plan.node:
+                    self.crown(standby, status, foremost, note)
+        if foremost != plan.node:
+            with connected(self.runtime.endpoint(foremost), self.admin) as standby:
+                self.crown(standby, status, foremost, note)
+        self.point_others(status, foremost, note)
+        return Promotion(foremost, plan.fence)
 
-    def crown(self, connection: BoundedConnection, name: str, note: Note) -> None:
-        """Promote the standby at the other end, once nothing else can be primary, and give it a slot for each node."""
+    def _foremost(self, status: ClusterStatus, to: str | None) -> str:
+        """Whom to promote now that no primary lives any more.
+
+        Raises:
+            HaopError: the wanted one would lose what another has; nothing was promoted.
+        """
+        try:
+            return candidate(status, to)
+        except Refused as error:
+            raise HaopError(f"the primary is fenced and nothing promoted: {error.message}", hint=error.hint) from error
+
+    def crown(self, connection: BoundedConnection, status: ClusterStatus, name: str, note: Note) -> None:
+        """Promote the standby at the other end, once nothing else can be primary, and give it a slot for each node.
+
+        With sync it waits for the other standbys from its first write on; where there is none, writes are on it alone
+        until one has joined.
+        """
         note("promoting", name)
+        if self._sync:
+            replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
         self._promote(connection, name)
         note("promoted", name)
-        replication.ensure_slots(connection, [n.slot for n in self._spec.nodes if n.name != name])
+        replication.ensure_slots(connection, [n.slot for n in self.spec.nodes if n.name != name])
 
     def point_others(self, status: ClusterStatus, primary: str, note: Note) -> None:
         """Let the other standbys that were seen follow the new primary."""
@@ -131,7 +154,7 @@ class StreamingEngine:
                 note("follows", standby.name)
 
     def _fence(self, name: str, note: Note) -> None:
-        self._runtime.fence(name)
+        self.runtime.fence(name)
         note("fenced", name)
 
     def _promote(self, connection: BoundedConnection, name: str) -> None:
@@ -143,21 +166,23 @@ class StreamingEngine:
 
     def point(self, standby: str, primary: str) -> None:
         """Let a running standby follow another primary, through its slot there."""
-        with connected(self._runtime.endpoint(standby), self.admin) as connection:
-            conninfo = pointed_at(replication.upstream(connection), self._runtime.places()[primary])
-            replication.follow(connection, conninfo, self._spec.node(standby).slot)
-            replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
+        with connected(self.runtime.endpoint(standby), self.admin) as connection:
+            conninfo = pointed_at(replication.upstream(connection), self.runtime.places()[primary])
+            replication.follow(connection, conninfo, self.spec.node(standby).slot)
+            replication.drop_slots(connection, [node.slot for node in self.spec.nodes])
 
     def rejoin(self, node: str, note: Note) -> None:
         """Follow where that is possible, else rewind; the node script finds out which. A rebuild is completed."""
-        if self._runtime.rebuilding(node):
-            Rebuild(self, self._runtime, node).run(note, lambda _: None)
+        if self.runtime.rebuilding(node):
+            Rebuild(self, self.runtime, node).run(note, lambda _: None)
             return
         status = self.observe()
         primary = self.primary_for(status, node)
         if status.streams(node):
             return
-        if isinstance(status.node(node), Reachable) or not self._runtime.rejoining(node):
+        if isinstance(status.node(node), Reachable) and not self._needs_rewind(status, node):
+            self.point(node, primary)
+        elif isinstance(status.node(node), Reachable) or not self.runtime.rejoining(node):
             self._restart_as_standby(status, node)
             note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
@@ -169,10 +194,10 @@ class StreamingEngine:
         if rewind and service.state is not State.STOPPED:
             self.take_down(status, node)
         elif service.state is State.PAUSED:
-            self._runtime.stop(node)
+            self.runtime.stop(node)
         if rewind or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
-            self._runtime.readmit(node)
-        self._runtime.start(self.services()[node])
+            self.runtime.readmit(node)
+        self.runtime.start(self.services()[node])
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
         """Wait until these nodes stream, then set whose confirmation the primary waits for: nobody's without sync."""
@@ -180,9 +205,10 @@ class StreamingEngine:
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
-        streaming = [node.name for node in status.standbys if status.streams(node.name)]
-        confirming = streaming if self._spec.durability is Durability.SYNC else []
-        if status.primary and status.primary.server.synchronous_standby_names != quorum(confirming):
+        confirming = [node.name for node in status.standbys if status.streams(node.name)] if self._sync else []
+        # Nobody streams: then writes wait, as sync promises; that they do not is an operator's decision.
+        kept = self._sync and not confirming
+        if status.primary and not kept and status.primary.server.synchronous_standby_names != quorum(confirming):
             with connected(status.primary.endpoint, self.admin) as connection:
                 replication.set_synchronous(connection, confirming)
         return status
@@ -190,29 +216,25 @@ class StreamingEngine:
     def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:
         status = self.observe()
         for name in names:
-            if self._runtime.state(name).state in {State.STOPPED, State.ABSENT}:
-                raise HaopError(self._how_it_ended(name), hint=f"haop logs --node {name}")
+            if self.runtime.state(name).state in {State.STOPPED, State.ABSENT}:
+                raise HaopError(self._end_of(name), hint=f"haop logs --node {name}")
             self._require_hope(status, name)
         return status if all(status.streams(name) for name in names) else None
 
     def _require_hope(self, status: ClusterStatus, name: str) -> None:
         """Waiting brings back neither removed WAL nor another timeline's."""
-        node, slot = status.node(name), status.slot(self._spec.node(name).slot)
+        node, slot = status.node(name), status.slot(self.spec.node(name).slot)
         if isinstance(node, Reachable) and (why := status.diverged(node)):
             raise HaopError(f"{name} cannot follow: {why}", hint=f"haop rejoin {name}")
         if slot and slot.wal_status == "lost" and isinstance(node, Reachable) and not status.streams(name):
             raise HaopError(_removed(name), hint=f"clone it again: haop rebuild {name}")
 
-    def _how_it_ended(self, name: str) -> str:
+    def _end_of(self, name: str) -> str:
         """A node's last words, and those of a primary that went with it: a full disk ends both."""
-        told = f"{name} ended: {self.last_words(name)}"
         status = self.observe()
-        if not status.primaries:
-            gone = [
-                n.name for n in status.nodes if n.name != name and not n.service.fenced and self.was_primary(n.name)
-            ]
-            told += "".join(f"; {other}, the primary, is gone as well: {self.last_words(other)}" for other in gone)
-        return told
+        others = (n.name for n in status.nodes if n.name != name and not n.service.fenced)
+        gone = () if status.primaries else [other for other in others if self.was_primary(other)]
+        return words.end_of(self.runtime, name, gone)
 
     def plan_rejoin(self, status: ClusterStatus, node: str) -> str:
         """What `rejoin` would do, in a sentence.
@@ -220,10 +242,10 @@ class StreamingEngine:
         Raises:
             Refused: only a rebuild can help.
         """
-        primary, slot = self.primary_for(status, node), status.slot(self._spec.node(node).slot)
+        primary, slot = self.primary_for(status, node), status.slot(self.spec.node(node).slot)
         if status.streams(node):
             return f"{node} streams from {primary} already; nothing to do"
-        if slot and slot.wal_status == "lost" and not self._runtime.rebuilding(node):
+        if slot and slot.wal_status == "lost" and not self.runtime.rebuilding(node):
             raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
         if not self._needs_rewind(status, node):
             return f"start {node}; it follows {primary}"
@@ -231,24 +253,11 @@ class StreamingEngine:
 
     def last_decision(self, name: str) -> str:
         """What the node script decided when it last started a node."""
-        lines = self._runtime.logs([name], follow=False, since=None)
-        decisions = [line.message for line in lines if line.message.startswith("haop: ")]
-        return decisions[-1].removeprefix("haop: ") if decisions else "nothing"
+        return words.last_decision(self.runtime, name)
 
     def last_words(self, name: str) -> str:
         """What the runtime says of its end where that is telling, else the gravest entry at the end of its log."""
-        if self._runtime.state(name).remark == OUT_OF_MEMORY:
-            return OUT_OF_MEMORY
-        lines = list(self._runtime.logs([name], follow=False, since=None))
-        # What it told others while it started or ended is not why.
-        lines = [line for line in lines if "the database system is " not in line.message] or lines
-        grave = [line for line in lines if line.level in {"fatal", "panic", "error"}] or lines
-        if not grave:
-            return "it said nothing"
-        first, *more = grave[-1].message.replace("haop: ", "", 1).splitlines() or [""]
-        errors = [line for line in more if "error: " in line]  # of programs that do not log as PostgreSQL does
-        details = [line for line in more if line.startswith("DETAIL: ")]
-        return errors[-1] if errors and grave is lines else " / ".join([first, *details])
+        return words.last_words(self.runtime, name)
 
     def primary_for(self, status: ClusterStatus, node: str) -> str:
         """The node to follow; where two are primary, the one that is ahead."""
@@ -272,14 +281,14 @@ class StreamingEngine:
         """A standby stops cleanly, as pg_rewind needs it; whatever else runs there is fenced."""
         node = status.node(name)
         if isinstance(node, Reachable) and node.server.role is Role.STANDBY:
-            self._runtime.stop(name)
+            self.runtime.stop(name)
         else:
-            self._runtime.fence(name)
+            self.runtime.fence(name)
 
     def drop_slots_of_standby(self, name: str) -> None:
         """A former primary's slots retain WAL that nobody fetches."""
-        with connected(self._runtime.endpoint(name), self.admin) as connection:
-            replication.drop_slots(connection, [node.slot for node in self._spec.nodes])
+        with connected(self.runtime.endpoint(name), self.admin) as connection:
+            replication.drop_slots(connection, [node.slot for node in self.spec.nodes])
 
 
 def _removed(name: str) -> str:

@@ -48,7 +48,7 @@ class Switchover:
         self._old = old
         self._new = new
         self._tell = note
-        self._promoting = False
+        self._stopping = self._promoting = False
 
     def catch_up(self) -> None:
         """Write a checkpoint, so that the stop is quick, and wait until the standby is near; writes go on.
@@ -76,6 +76,7 @@ class Switchover:
                 ThreadPoolExecutor(max_workers=1, thread_name_prefix="fence") as pool,
             ):
                 self._note("stopping", self._old)
+                self._stopping = True
                 self._runtime.stop(self._old, seconds=_STOP_SECONDS)
                 self._note("stopped", self._old)
                 fence = pool.submit(self._runtime.fence, self._old)
@@ -86,12 +87,9 @@ class Switchover:
                 )  # fmt: skip
                 fence.result()
                 self._note("fenced", self._old)
-                self._engine.crown(standby, self._new, self._note)
+                self._engine.crown(standby, status, self._new, self._note)
         except HaopError as error:
-            raise HaopError(
-                f"no switchover to {self._new}: {error.message}",
-                hint=f"{self._put_back()} is primary and nothing is lost; bring back the rest: haop up",
-            ) from error
+            raise HaopError(f"no switchover to {self._new}: {error.message}", hint=self._put_back()) from error
         except BaseException:
             self._put_back()
             raise
@@ -117,15 +115,23 @@ class Switchover:
         return ended.checkpoint
 
     def _put_back(self) -> str:
-        """The old primary accepts writes again, unless the standby was promoted after all; which of them is primary."""
+        """The old primary accepts writes again, unless the standby was promoted after all; says which is primary."""
+        if not self._stopping:
+            return "nothing was changed; haop status"
+        try:
+            primary = self._settled()
+        except HaopError as error:
+            return f"and nothing could be put back: {error.message}; haop up"
+        self._note("primary after all", primary)
+        return f"{primary} is primary and nothing is lost; bring back the rest: haop up"
+
+    def _settled(self) -> str:
         if self._runtime.state(self._old).state is not State.STOPPED:
             self._runtime.fence(self._old)  # it would not stop, and must not go on half-way
         if self._promoting:
-            primary = settle(self._engine, self._old, self._new)
-        else:
-            reinstate(self._engine, primary := self._old)
-        self._note("primary after all", primary)
-        return primary
+            return settle(self._engine, self._old, self._new)
+        reinstate(self._engine, self._old)
+        return self._old
 
 
 def reinstate(engine: StreamingEngine, name: str) -> None:

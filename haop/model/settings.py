@@ -26,6 +26,11 @@ class Pending:
         except ValueError:  # "1e3" is a number for PostgreSQL as well: then the order that is always safe
             return False
 
+    @property
+    def raised(self) -> bool:
+        """Whether a standby must have the new value before the primary may."""
+        return self.name in AT_LEAST_THE_PRIMARYS and not self.lowered
+
     def __str__(self) -> str:
         """As an operator reads it."""
         return f"{self.name} {self.current} → {self.wanted}"
@@ -42,6 +47,10 @@ class Restarts:
     def nodes(self) -> tuple[str, ...]:
         """The nodes that have to be restarted for their settings."""
         return tuple(name for name, pending in self.settings.items() if pending)
+
+    def of(self, name: str) -> tuple[Pending, ...]:
+        """What waits on one node."""
+        return self.settings.get(name, ())
 
     @property
     def lowers(self) -> bool:

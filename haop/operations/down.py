@@ -43,10 +43,15 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
 
 
 def _check_adopted(cluster: Cluster) -> None:
-    """A volume that was adopted is kept: what stays in it must be able to start by itself."""
-    for name in cluster.project.spec.adopted:
-        if cluster.runtime.state(name).state is not State.ABSENT and cluster.engine.is_standby(name):
+    """A volume that was adopted is kept: what stays in it must be the newest, and able to start by itself."""
+    engine, runtime, spec = cluster.engine, cluster.runtime, cluster.project.spec
+    for name in spec.adopted:
+        if runtime.state(name).state is State.ABSENT:
+            continue
+        others = [node.name for node in spec.nodes if node.name != name and engine.was_primary(node.name)]
+        newer = [other for other in others if not runtime.state(other).fenced]
+        if engine.is_standby(name) or runtime.state(name).fenced or newer:
             raise Refused(
-                f"{name}, whose adopted volume would be kept, is a standby: its data would start nowhere",
-                hint=f"make it the primary first: haop switchover --to {name}",
+                f"{name}, whose adopted volume would be kept, is not the primary: what is newest would be deleted",
+                hint=f"make it the primary first: haop up, then haop switchover --to {name}",
             )

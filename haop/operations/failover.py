@@ -1,7 +1,7 @@
 """`haop failover`: the primary is gone; fence it, then promote the most advanced standby."""
 
 from haop.engines.base import Note, Promotion
-from haop.operations import strays
+from haop.operations import heal, strays
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
@@ -23,7 +23,7 @@ def execute(cluster: Cluster, to: str | None, note: Note) -> Promotion:
     """Do it. Returns what was done."""
     strays.find(cluster)
     with audited(cluster.project, "failover") as outcome:
-        done = cluster.engine.failover(to, note)
+        done = cluster.engine.failover(to, heal.noting(cluster.project, note))
         fenced = f"fenced {', '.join(done.fence)}; " if done.fence else ""
         outcome.detail = f"{fenced}promoted {done.node}"
         others = frozenset(

@@ -5,6 +5,7 @@ is back. One that is still there belongs to a haop that was killed: `haop up` an
 """
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
@@ -60,7 +61,10 @@ def write(project: Project, record: Open) -> None:
     """Write the record, whole or not at all."""
     path = project.state / _RECORD
     making = path.with_suffix(".new")
-    making.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    with making.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(record)))
+        file.flush()
+        os.fsync(file.fileno())
     making.replace(path)
 
 
@@ -103,12 +107,21 @@ def settle(cluster: Cluster, record: Open) -> None:
     names = [node.name for node in cluster.project.spec.nodes]
     if record.node in names:
         _release(cluster, record.node)
-        if not engine.observe().primaries and runtime.state(record.node).fenced:
+        if _nobody_is_primary(cluster) and runtime.state(record.node).fenced:
             if record.promoting in names:
                 switching.settle(engine, record.node, record.promoting)
             else:
                 switching.reinstate(engine, record.node)
-    _point_the_lost(cluster)
+    point_the_lost(cluster)
+
+
+def _nobody_is_primary(cluster: Cluster) -> bool:
+    """No server accepts writes, or will once it is started: an operator may have promoted one since."""
+    engine, runtime = cluster.engine, cluster.runtime
+    if engine.observe().primaries:
+        return False
+    names = [node.name for node in cluster.project.spec.nodes]
+    return not any(engine.was_primary(name) and not runtime.state(name).fenced for name in names)
 
 
 def _release(cluster: Cluster, name: str) -> None:
@@ -125,8 +138,8 @@ def _release(cluster: Cluster, name: str) -> None:
         wait_until(known, deadline=_ON_ITS_WAY_SECONDS, pause=0.05, waiting_for=f"{name} to answer or to end")
 
 
-def _point_the_lost(cluster: Cluster) -> None:
-    """A haop that was killed between a promotion and this left standbys that follow the former primary."""
+def point_the_lost(cluster: Cluster) -> None:
+    """Let standbys that follow a former primary follow this one: they were away when it was promoted, or haop was."""
     status = cluster.engine.observe()
     if primary := status.primary:
         for standby in status.standbys:

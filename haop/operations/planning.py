@@ -46,7 +46,7 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str], empty
     if empty == states.keys():
         able = [next(iter(states))]
     elif not able:
-        hint = "haop failover promotes the most advanced standby; start it first if it is stopped"
+        hint = "haop failover promotes the most advanced standby; haop up has started those that were stopped"
         raise NoPrimary("every node that was primary is fenced, and none was promoted", hint=hint)
     # A primary that runs already is the one to follow: what else was primary then becomes its standby.
     serves = any(name not in down for name in able)

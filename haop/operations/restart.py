@@ -6,7 +6,7 @@ from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
 from haop.model.settings import Restarts
-from haop.model.status import ClusterStatus
+from haop.model.status import ClusterStatus, Reachable
 from haop.operations import render, status, switchover, verify
 from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
@@ -46,9 +46,19 @@ def reload(cluster: Cluster, observed: ClusterStatus) -> None:
         record(cluster.project, "reload settings", "; ".join(changed.told()))
 
 
+def unblock(cluster: Cluster, progress: Progress) -> None:
+    """Restart standbys whose replay stands still because the primary has more of a setting than they have yet."""
+    observed = cluster.engine.observe()
+    for standby in observed.standbys:
+        waiting = settings.pending(standby.endpoint, cluster.engine.admin)
+        if any(each.raised for each in waiting) and settings.replay_paused(standby.endpoint, cluster.engine.admin):
+            _restart(cluster, standby.name, progress)
+
+
 def is_primary(cluster: Cluster, name: str) -> bool:
-    """Whether that node accepts writes."""
-    return cluster.require_node(name) in {node.name for node in cluster.engine.observe().primaries}
+    """Whether that node is primary, or would be if it answered."""
+    cluster.require_node(name)
+    return cluster.engine.was_primary(name) and not cluster.runtime.state(name).fenced
 
 
 def one(cluster: Cluster, name: str, progress: Progress) -> None:
@@ -59,8 +69,13 @@ def one(cluster: Cluster, name: str, progress: Progress) -> None:
         HaopError: it did not come back.
     """
     cluster.require_node(name)
-    if cluster.runtime.state(name).state is not State.RUNNING:
-        raise Refused(f"{name} does not run", hint="haop up starts it")
+    if (state := cluster.runtime.state(name).state) is not State.RUNNING:
+        raise Refused(f"{name} does not run: it is {state}", hint="haop up brings it back")
+    if is_primary(cluster, name) and (raised := [each for each in pending(cluster).of(name) if each.raised]):
+        raise Refused(
+            f"{name} is the primary, and would have more than its standbys: {', '.join(map(str, raised))}",
+            hint="haop restart --rolling restarts these first",
+        )
     with audited(cluster.project, "restart", node=name):
         _restart(cluster, name, progress)
 
@@ -70,12 +85,15 @@ def everything(cluster: Cluster, progress: Progress) -> None:
     primary = _primary(cluster)
     with audited(cluster.project, "restart") as outcome:
         standbys = [node.name for node in cluster.engine.observe().standbys]
-        names = [primary, *standbys] if pending(cluster).lowers else [*standbys, primary]
+        first = pending(cluster).primary_first(frozenset())
+        names = [primary, *standbys] if first else [*standbys, primary]
         outcome.detail = ", ".join(names)
         for name in names:
             _restart(cluster, name, progress)
             if name == primary:
                 _replayed(cluster, frozenset(standbys))
+        if pending(cluster).nodes:  # of what was raised and what was lowered at once, the second
+            _lower(cluster, progress)
 
 
 def rolling(cluster: Cluster, progress: Progress, outdated: Sequence[str] = ()) -> str:
@@ -130,16 +148,16 @@ def _replayed(cluster: Cluster, standbys: frozenset[str]) -> None:
 
 
 def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
-    observed = cluster.engine.observe()
-    node = observed.node(name)
-    if node not in observed.primaries:
+    node = cluster.engine.observe().node(name)
+    if not is_primary(cluster, name):
         with progress.step(f"restart {name}"):
             _anew(cluster, name, progress)
             cluster.engine.await_streaming(frozenset({name}), REJOIN_SECONDS)
         return
     with progress.step(f"restart {name}, the primary"):
-        with connected(node.endpoint, cluster.engine.admin, answer_seconds=300) as connection:
-            connection.execute("CHECKPOINT")  # so that the stop, which writes another, is quick
+        if isinstance(node, Reachable):
+            with connected(node.endpoint, cluster.engine.admin, answer_seconds=300) as connection:
+                connection.execute("CHECKPOINT")  # so that the stop, which writes another, is quick
         _anew(cluster, name, progress)
         wait_until(
             lambda: _accepts_writes(cluster, name), deadline=_START_SECONDS, pause=0.02,

@@ -68,8 +68,9 @@ def findings(names: Sequence[str]) -> tuple[Finding, ...]:
 
 
 def _is_primary(cluster: Cluster, name: str) -> bool:
+    """Whether its data are a primary's; those of one that was fenced have what no other node has, perhaps."""
     try:
-        return not cluster.runtime.state(name).fenced and cluster.engine.was_primary(name)
+        return cluster.engine.was_primary(name) and not cluster.runtime.state(name).fenced
     except HaopError:  # a volume without a container, which stack/ no longer tells how to make
         return False
 

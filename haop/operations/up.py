@@ -16,8 +16,9 @@ from haop.model.status import Reachable, Unreachable
 from haop.operations import converge, heal, passwords, render, restart, salvage, status, strays, verify
 from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
-from haop.operations.planning import Plan, plan_up
+from haop.operations.planning import Plan
 from haop.operations.progress import Progress
+from haop.operations.survey import survey
 from haop.postgres import replication, roles
 from haop.postgres.connection import BoundedConnection, connected
 from haop.runtimes.base import Partitionable
@@ -58,14 +59,15 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
-    if record := heal.read(cluster.project):
-        with progress.step(f"settle the interrupted {record.action} of {record.node}"):
-            heal.settle(cluster, record)
-    plan = _plan(cluster)
     with audited(cluster.project, "up") as outcome:
-        outcome.detail = str(plan)
         since = SYSTEM_CLOCK.now()
         try:
+            passwords.admit(cluster)
+            if begun := heal.read(cluster.project):
+                with progress.step(f"settle the interrupted {begun.action} of {begun.node}"):
+                    heal.settle(cluster, begun)
+            plan = survey(cluster, services)
+            outcome.detail = str(plan)
             _Up(cluster, services, progress).run(plan)
             if prune and left:
                 strays.remove(cluster, left, progress)
@@ -80,13 +82,6 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"
             raise type(error)(message, hint=hint) from error
-
-
-def _plan(cluster: Cluster) -> Plan:
-    nodes = [node.name for node in cluster.project.spec.nodes]
-    states = {name: cluster.runtime.state(name) for name in nodes}
-    primaries = frozenset(name for name in nodes if cluster.engine.was_primary(name))
-    return plan_up(states, primaries, frozenset(name for name in nodes if cluster.engine.is_empty(name)))
 
 
 def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
@@ -112,6 +107,7 @@ class _Up:
             self.start_primary(plan.primary)
         passwords.admit(self.cluster)
         self.require_one_primary()
+        heal.point_the_lost(self.cluster)
         with self.progress.step("roles and slots"):
             self.converge()
         self.start_standbys(plan.standbys)
@@ -142,7 +138,8 @@ class _Up:
         told = f"{'clone' if empty else 'start'} {', '.join(names)}; " if names else ""
         told += f"start {', '.join(addons)}; " if addons else ""
         with self.progress.step(f"{told}database"):
-            self.start((*names, *addons))
+            # Those that run, too: from now on the runtime may start them by itself.
+            self.start((*names, *addons, *(name for name in self.nodes if self.runs(name))))
             with self.ended_together(empty):
                 self.make_database()
                 self.await_clones(empty)
@@ -173,6 +170,18 @@ class _Up:
         runtime = self.cluster.runtime
         addons = (name for name in self.services if name not in self.nodes)
         return tuple(name for name in addons if runtime.state(name).state is not State.RUNNING)
+
+    def runs(self, name: str) -> bool:
+        """Whether its processes do."""
+        return self.cluster.runtime.state(name).state is State.RUNNING
+
+    def await_those_on_their_way(self, names: Collection[str]) -> None:
+        """What an earlier `up`, or the runtime at boot, began to clone or to rewind."""
+        runtime, engine = self.cluster.runtime, self.cluster.engine
+        making = tuple(n for n in names if self.runs(n) and (engine.is_empty(n) or runtime.rejoining(n)))
+        if making:
+            with self.progress.step(f"wait for {', '.join(making)}, which becomes a standby already"):
+                self.await_clones(making)
 
     def await_clones(self, names: tuple[str, ...]) -> None:
         """Wait until each answers, or has ended. A clone takes as long as the database is large: no deadline."""
@@ -217,9 +226,12 @@ class _Up:
         for name in filter(self.cluster.runtime.rebuilding, everybody):
             with self.progress.step(f"complete the rebuild of {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
-        with self.progress.step("verify: a token written on the primary is replayed by every standby"):
+        self.await_those_on_their_way(everybody)
+        with self.progress.step("every standby streams"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
             restart.reload(self.cluster, observed)
+        restart.unblock(self.cluster, self.progress)
+        with self.progress.step("verify: a token written on the primary is replayed by every standby"):
             verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):

@@ -62,6 +62,13 @@ def pending(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
         return tuple(Pending(*row) for row in connection.execute(query("pending")))
 
 
+def replay_paused(endpoint: Endpoint, login: Login) -> bool:
+    """Whether a standby has stopped to replay: somebody asked for it, or it has less of a setting than its primary."""
+    with connected(endpoint, login) as connection:
+        row = connection.execute("SELECT pg_get_wal_replay_pause_state() = 'paused'").fetchone()
+        return bool(row and row[0])
+
+
 def _values(connection: BoundedConnection) -> Mapping[str, str]:
     """What the files decide, as a new session has it."""
     return dict(connection.execute("SELECT name, current_setting(name) FROM pg_settings WHERE context <> 'internal'"))

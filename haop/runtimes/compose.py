@@ -161,7 +161,7 @@ class ComposeRuntime:
         if not is_node(name):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
-        fenced = self._fence.stands(name)
+        fenced = self._fence.keeps_back(name)
         return ServiceState(State.STOPPED if data else State.ABSENT, fenced, container_logs.told(state), image)
 
     def start(self, service: Service) -> None:

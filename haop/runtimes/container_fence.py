@@ -23,13 +23,16 @@ class ContainerFence:
         self._replaced = data.with_name(f"{data.name}.replaced")
         self._nodes = nodes
 
-    def stands(self, name: str) -> bool:
-        """Whether there is a marker, whatever it says."""
+    def keeps_back(self, name: str) -> bool:
+        """Whether there is a marker that keeps the node from being the primary."""
+        return self._stands(name) and markers.keeps_back(self.word(name))
+
+    def _stands(self, name: str) -> bool:
         return self._containers.size(name, self._marker) is not None
 
     def word(self, name: str) -> str:
         """What the marker says; "" where there is none."""
-        if not self.stands(name):  # the usual answer, and ten times as quick as reading
+        if not self._stands(name):  # the usual answer, and ten times as quick as reading
             return ""
         return (self._containers.read(name, self._marker) or b"").decode().strip()
 

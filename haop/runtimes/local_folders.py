@@ -59,8 +59,8 @@ class LocalFolders:
         return home
 
     def fenced(self, name: str) -> bool:
-        """Whether there is a marker, whatever it says."""
-        return self.beside(name, "fence").exists()
+        """Whether there is a marker that keeps the node from being the primary."""
+        return markers.keeps_back(self.word(name)) if self.beside(name, "fence").exists() else False
 
     def word(self, name: str) -> str:
         """What the fence marker says; "" where there is none."""

@@ -14,6 +14,11 @@ def is_rebuild(word: str) -> bool:
     return word.split(" ", maxsplit=1)[0] == REBUILD
 
 
+def keeps_back(word: str) -> bool:
+    """Whether a node with that marker may not start as the primary; also where nobody can tell what it says."""
+    return word != REINSTATE
+
+
 def is_on_its_way(word: str) -> bool:
     """Whether a node that runs with it is about to become a standby, and nothing may end it."""
     return word in {REJOIN, REWINDING} or is_rebuild(word)
