@@ -19,6 +19,17 @@ class Promotion:
     fence: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Rejoining:
+    """What a rejoin is going to do, in a sentence, and whether it discards what only that node has written."""
+
+    told: str
+    rewinds: bool = False
+
+    def __str__(self) -> str:
+        return self.told
+
+
 class Engine(Protocol):
     """Makes services into a replicated cluster, and moves the primary."""
 

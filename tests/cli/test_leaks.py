@@ -93,7 +93,9 @@ def leaks(text: str, secrets: dict[str, str]) -> list[str]:
 
 def test_no_secret_is_anywhere(folder: Path, haop: Haop, runtime: str) -> None:
     """up, a drill by way of failover and rejoin, psql, dsn, and every --json there is."""
-    made = support.make_project(folder / "shop", runtime=runtime, durability="sync", redis=runtime == "compose")
+    every = {"log_statement": "all", "log_min_duration_statement": "0"}
+    redis = runtime == "compose"
+    made = support.make_project(folder / "shop", runtime=runtime, durability="sync", redis=redis, parameters=every)
     root = made.project.root
     env = re.sub("^((?!REDIS).*_PASSWORD=)(.*)", rf"\1'\2{ODD}'", (root / ".env").read_text(), flags=re.MULTILINE)
     (root / ".env").write_text(env)
@@ -116,6 +118,9 @@ def test_no_secret_is_anywhere(folder: Path, haop: Haop, runtime: str) -> None:
             told("failover", "--dry-run", "--json", codes=(2,))
         assert shown == {}
         assert leaks(told.text, secrets) == []
+        assert "statement: " in told.text, "every statement is logged"
+        assert "CREATE TABLE fruit" in told.text
+        assert "SCRAM-SHA-256$" not in told.text, "and none that makes a role"
         assert len(told.json) == 9
         assert '"action": "drill failover kill"' in told.json["events --json"]
         assert_files_are_clean(cluster, secrets)

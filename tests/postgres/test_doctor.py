@@ -256,6 +256,25 @@ def test_secrets_that_git_would_take_along_are_found_and_ignored_by_fix(folder: 
     assert message(cluster, "env-tracked") == ".env is tracked by git"
 
 
+def test_each_secret_below_haop_that_others_reach_is_named_and_closed(folder: Path, haop: Haop) -> None:
+    cluster = support.make_project(folder / "shop")
+    state = cluster.project.state
+    folders = [state / name for name in ("secrets/db1", "local/db1/secrets", "salvage/db1-1")]
+    files = [state / name for name in ("superuser_password", "local/db1/secrets/passfile", "tls/ca.key")]
+    for path in folders:
+        path.mkdir(parents=True)
+        path.chmod(0o755)
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        path.chmod(0o644)
+    found = {f.message.split()[0] for f in examine(cluster.project).findings if f.code == "secrets-readable"}
+    assert {str(path.relative_to(cluster.project.root)) for path in (*folders, *files)} <= found
+    doctor(haop, cluster, "--fix")
+    assert "secrets-readable" not in codes(cluster)
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
 def test_a_project_that_is_broken_is_examined_all_the_same(folder: Path, haop: Haop) -> None:
     cluster = support.make_project(folder / "shop")
     root, config = cluster.project.root, (cluster.project.root / "haop.toml").read_text()

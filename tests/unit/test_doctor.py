@@ -315,6 +315,13 @@ def test_every_finding_of_status_has_its_check() -> None:
     assert raised == {check.code for check in CLUSTER}
 
 
+def test_a_volume_without_a_name_that_was_adopted_is_named_in_haop_toml() -> None:
+    nodes = (NodeSpec("db1", 5432), NodeSpec("db2", 5433, volume=anonymous.source))
+    change = both(spec(nodes=nodes), container("db2", mounts=(anonymous,)))
+    for code in ("mount-wrong", "anonymous-volume"):
+        assert examined(code, change).outcome is Outcome.PASSED
+
+
 @pytest.mark.parametrize("runtime", ["local", "compose"])
 def test_a_cluster_that_is_well_passes_every_check_of_its_runtime(runtime: str) -> None:
     examination = judge(well(runtime))

@@ -249,7 +249,7 @@ def _asked(facts: Facts) -> Iterator[Gap]:
         yield facts.secrets
 
 
-_HBA = "haop render writes it anew (stack/pg_hba.conf); then SELECT pg_reload_conf()"
+_HBA = "remove stack/pg_hba.conf, then haop up: it writes it anew, and every node reads it again"
 
 
 SERVERS: tuple[Check[Facts], ...] = (
