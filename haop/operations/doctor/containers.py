@@ -180,7 +180,7 @@ def password_inspected(facts: Facts) -> Told:
         elif seen.leaking and not (name == "web" and asked):
             yield error(
                 f"docker inspect shows a password of .env in {', '.join(seen.leaking)} of {name}", node=name,
-                hint="let it read a file instead, choose another password, then haop down; haop up",
+                hint="let it read a file instead, choose another password in .env, then haop up --yes",
             )  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def container_outdated(facts: Facts) -> Told:
         elif seen.outdated is None:
             yield Gap(f"{name}: Compose cannot read stack/compose.yaml")
         elif seen.outdated:
-            yield info(f"{name} was made of an older stack/compose.yaml", node=name, hint=_AGAIN)
+            yield info(f"{name} was made of an older stack/compose.yaml", node=name, hint="haop up --yes makes it anew")
 
 
 def _containers(facts: Facts, but: str = "") -> Iterator[tuple[str, ContainerSeen | Gap]]:
