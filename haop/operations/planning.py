@@ -16,11 +16,6 @@ class Plan:
     standbys: tuple[str, ...]  # started, or cloned where they are empty
     rejoin: tuple[str, ...]  # fenced
 
-    @property
-    def empty(self) -> bool:
-        """Whether everything runs."""
-        return not (self.resume or self.primary or self.standbys or self.rejoin)
-
     def __str__(self) -> str:
         """What is done, for the audit trail."""
         parts = {"resumed": self.resume, "started": (self.primary,) if self.primary else (), "and": self.standbys,

@@ -30,8 +30,8 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _SHELLS = {"sh", "bash", "console"}
 # What haop does, in messages: no commands.
 VERBS = {
-    "as", "asks", "chooses", "cluster", "decides", "did", "has", "keeps", "knows", "makes", "needs", "on", "overwrites", "runs",
-    "to", "that", "will", "works", "would", "writes", "from", "may",
+    "as", "asks", "chooses", "cluster", "decides", "did", "has", "keeps", "knows", "makes", "needs", "on", "overwrites",
+    "runs", "to", "that", "will", "works", "would", "writes", "from", "may",
 }  # fmt: skip
 
 
@@ -101,10 +101,10 @@ def messages(path: Path) -> Iterator[str]:
 
 def complaint(words: list[str]) -> str | None:
     """What is wrong with a command within a sentence: the sentence may go on behind it."""
-    command = tree()
+    command, words = tree(), [word.rstrip(".") for word in words]
     if words[:1] == ["-C"]:
         words = words[2:]
-    if not words or words[0].strip(".") in VERBS or words[0].startswith("NODE"):
+    if not words or words[0] in VERBS or words[0].startswith("NODE"):
         return None
     while words and hasattr(command, "commands"):
         if words[0] not in command.commands:
