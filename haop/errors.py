@@ -6,11 +6,11 @@
     ├── CommandFailed        exit 1: an external program, with its last words
     ├── DeadlineExceeded     exit 1: what was waited for, and for how long
     ├── Degraded             exit 3: it works, but not as asked for
-    ├── NoPrimary            exit 4: no primary, or two; a drill that was not run
-    └── Inconclusive         exit 5: could not measure
+    └── NoPrimary            exit 4: no primary, or two; a drill that was not run
 
 The message says what happened, the hint what to do next. Anything else that is raised is a bug in haop and shows its
-traceback. `ConnectionFailed` is an answer, not an exit: observation turns it into `Unreachable`.
+traceback. Exit 5 is a verdict, not an error: what was to be measured or compared could not be. `ConnectionFailed` is an
+answer, not an exit: observation turns it into `Unreachable`.
 """
 
 
@@ -57,9 +57,3 @@ class NoPrimary(HaopError):
     """The cluster has no primary, or more than one, or is not steady enough for a drill."""
 
     exit_code = 4
-
-
-class Inconclusive(HaopError):
-    """What was to be measured could not be measured."""
-
-    exit_code = 5

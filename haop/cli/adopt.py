@@ -55,7 +55,6 @@ def adopt(
     from haop.cli.steps import Steps
     from haop.model.adoption import Adoption
     from haop.operations import adopt as operation
-    from haop.operations.progress import Quiet
 
     wishes = operation.Wishes(name=name, nodes=nodes, first_port=first_port, database=database)
     where, plan = operation.plan(container, folder(ctx), directory, wishes)
@@ -65,7 +64,7 @@ def adopt(
     finished = not isinstance(plan, Adoption) and plan.done
     if not (dry_run or finished):
         confirm(f"Stop {_name(plan)} and make it db1 of a cluster in {where}?", assume=yes)
-        operation.execute(where, plan, Quiet() if as_json else Steps())
+        operation.execute(where, plan, Steps())
         finished = True
         ERR.print(f"adopted; from now on: cd {where} && haop status", soft_wrap=True)
     if as_json:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from haop.cli import healing
-from haop.cli.options import JsonOption, YesOption, confirm, opened
+from haop.cli.options import JsonOption, YesOption, confirm, node_argument, opened
 from haop.errors import Refused
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def up(
     """
     from haop.cli.console import ERR, OUT
     from haop.cli.steps import Steps
+    from haop.operations import dsn
     from haop.operations.up import up as operation
 
     cluster = opened(ctx, changing="up")
@@ -63,13 +64,9 @@ def up(
     assessment = operation(cluster, Steps(), _consent(yes=yes), prune=prune)
     show(cluster, assessment, as_json=as_json)
     if not as_json:
-        spec = cluster.project.spec
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in spec.nodes)
+        target = dsn.target(cluster, read=False, network=False, show_password=False)
         OUT.print("connect (the password is DATABASE_PASSWORD in .env):", style="dim")
-        OUT.print(
-            f"  postgresql://{spec.owner}@{hosts}/{spec.database}?target_session_attrs=read-write",
-            soft_wrap=True,
-        )
+        OUT.print(f"  {dsn.libpq(target)}", soft_wrap=True, markup=False)
 
 
 def _consent(*, yes: bool) -> "Callable[[Sequence[str]], bool]":
@@ -79,16 +76,20 @@ def _consent(*, yes: bool) -> "Callable[[Sequence[str]], bool]":
     from haop.cli.console import ERR
 
     def consent(plan: "Sequence[str]") -> bool:
+        asks = not yes and sys.stdin.isatty()
         for line in plan:
-            ERR.print(f"  {line}", markup=False, soft_wrap=True)
-        return yes or (sys.stdin.isatty() and typer.confirm("Do it now?", err=True))
+            if asks:  # what a question is about belongs to it: -q is not asked blindly
+                typer.echo(f"  {line}", err=True)
+            else:
+                ERR.print(f"  {line}", markup=False, soft_wrap=True)
+        return yes or (asks and typer.confirm("Do it now?", err=True))
 
     return consent
 
 
 def restart(
     ctx: typer.Context,
-    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Only this one; default: all.")] = None,
+    node: Annotated[str | None, node_argument("Only this one; default: all.", optional=True)] = None,
     rolling: Annotated[
         bool,
         typer.Option("--rolling", help="The standbys, a switchover, the old primary: no outage beyond a switchover's."),
@@ -186,8 +187,10 @@ def status(
     from haop.cli import console, tables
     from haop.operations.status import observe
 
+    if watch and as_json:
+        raise Refused("--watch is for people, --json is one answer", hint="leave out either of them")
     cluster = opened(ctx)
-    if watch and not as_json:
+    if watch:
         from time import sleep
 
         from rich.live import Live

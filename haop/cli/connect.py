@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from haop.cli.options import JsonOption, node_names, opened
+from haop.cli.options import JsonOption, node_argument, opened
 from haop.errors import Refused
 
 _PASSED_ON = "haop.passed_on"
@@ -33,9 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def psql(
     ctx: typer.Context,
-    node: Annotated[
-        str | None, typer.Argument(metavar="[NODE]", help="This node, whatever it is.", autocompletion=node_names)
-    ] = None,
+    node: Annotated[str | None, node_argument("This node, whatever it is.", optional=True)] = None,
     primary: Annotated[bool, typer.Option("--primary", help="The primary: the default.")] = False,
     standby: Annotated[bool, typer.Option("--standby", help="The first standby that streams.")] = False,
     command: Annotated[

@@ -59,14 +59,14 @@ def doctor(
     from haop.project import load
 
     def tell(treated: Treated) -> None:
-        if not as_json:
-            ERR.print(doctor_report.treated(treated), soft_wrap=True)
+        ERR.print(doctor_report.treated(treated), soft_wrap=True)
 
     project = load(folder(ctx))
+    if fix:  # before it looks: what another haop is about to change is not to be mended
+        ctx.with_resource(lock.held(project, "doctor --fix"))
     examination = examine(project)
     done: tuple[Treated, ...] = ()
     if fix:
-        ctx.with_resource(lock.held(project, "doctor --fix"))
         examination, treatment = treat(project, examination, may=_allowed(assume=yes), tell=tell)
         done = tuple(treatment)
     if as_json:

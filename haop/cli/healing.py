@@ -58,9 +58,10 @@ def run(cluster: "Cluster") -> str:
 
 
 def remind(cluster: "Cluster") -> None:
-    """Say what is open, if anything is."""
-    from haop.cli.console import ERR
+    """Say what is open, if anything is; with -q too: nobody is to go away from a broken cluster unknowing."""
+    import typer
+
     from haop.operations import heal
 
     if record := heal.read(cluster.project):
-        ERR.print(f"\nopen: {record.told}; bring everything back: {record.remedy}", style="yellow", soft_wrap=True)
+        typer.secho(f"\nopen: {record.told}; bring everything back: {record.remedy}", fg="yellow", err=True)

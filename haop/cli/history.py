@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from haop.cli.options import JsonOption, folder, node_names, opened
+from haop.cli.options import JsonOption, folder, node_option, opened
 from haop.errors import Refused
 
 
@@ -17,9 +17,7 @@ def register(app: typer.Typer) -> None:
 def logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it is written, until Ctrl-C.")] = False,
-    node: Annotated[
-        list[str] | None, typer.Option(metavar="NODE", help="Only this one; repeatable.", autocompletion=node_names)
-    ] = None,
+    node: Annotated[list[str] | None, node_option("Only this one; repeatable.")] = None,
     since: Annotated[str | None, typer.Option(metavar="10m", help="Only what is younger: 30s, 10m, 2h.")] = None,
     level: Annotated[
         Literal["info", "notice", "warning", "error", "fatal", "panic"] | None,
@@ -44,8 +42,10 @@ def logs(
     colours = _colours([n.name for n in cluster.project.spec.nodes])
     for line in merged(cluster, node or [], follow=follow, since=start, level=level):
         if as_json:
-            console.print_line({"at": line.at.isoformat(timespec="milliseconds"), "node": line.node,
-                                "level": line.level, "message": line.message})  # fmt: skip
+            console.print_line({
+                "schema": "haop.log/1", "at": line.at.isoformat(timespec="milliseconds"), "node": line.node,
+                "level": line.level, "message": line.message,
+            })  # fmt: skip
         else:
             console.print_log(line, colours.get(line.node, "bold"))
 
@@ -66,7 +66,8 @@ def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     for event in logs.events(project.load(folder(ctx))):
         if as_json:
-            console.print_line({**asdict(event), "at": event.at.isoformat(timespec="milliseconds")})
+            at = event.at.isoformat(timespec="milliseconds")
+            console.print_line({"schema": "haop.event/1", **asdict(event), "at": at})
         else:
             when = event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
             console.OUT.print(f"[dim]{when}[/dim] ", end="")

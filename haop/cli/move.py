@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, node_names, opened
+from haop.cli.options import DryRunOption, JsonOption, ToOption, YesOption, confirm, node_argument, opened
 
 if TYPE_CHECKING:
     from haop.engines.base import Note
@@ -20,9 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def switchover(
     ctx: typer.Context,
-    to: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.")
-    ] = None,
+    to: ToOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -49,19 +47,18 @@ def switchover(
     told = f"stop {plan.old}, promote {plan.new}, let {plan.old} follow it"
     if not dry_run:
         confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
-        operation.execute(cluster, plan, Steps(), _teller(show=False))
+        operation.execute(cluster, plan, Steps(), lambda *_: None)
     if as_json:
-        print_json({"schema": "haop.switchover/1", "from": plan.old, "to": plan.new, "done": not dry_run})
+        print_json({
+            "schema": "haop.switchover/1", "done": not dry_run, "old_primary": plan.old, "new_primary": plan.new,
+        })  # fmt: skip
     else:
         OUT.print(f"would {told}" if dry_run else f"{plan.new} is primary, {plan.old} follows it")
 
 
 def failover(
     ctx: typer.Context,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="NODE", help="Promote this one; default: the most advanced.", autocompletion=node_names),
-    ] = None,
+    to: ToOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -86,23 +83,23 @@ def failover(
     told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
     if not dry_run:
         confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
-        plan = operation.execute(cluster, plan.node, _teller(show=not as_json))
+        plan = operation.execute(cluster, plan.node, _teller())
     if as_json:
-        print_json({"schema": "haop.failover/1", "fence": plan.fence, "promote": plan.node, "done": not dry_run})
+        print_json({
+            "schema": "haop.failover/1", "done": not dry_run, "new_primary": plan.node, "fence": plan.fence,
+            "old_primary": plan.fence[0] if len(plan.fence) == 1 else None,
+        })  # fmt: skip
     elif dry_run:
         OUT.print(f"would {told}")
     else:
-        OUT.print(f"{plan.node} is primary; bring the others back: haop rejoin {' '.join(plan.fence)}".rstrip())
+        OUT.print(f"{plan.node} is primary")
+        for name in plan.fence:
+            OUT.print(f"bring {name} back: haop rejoin {name}")
 
 
 def rejoin(
     ctx: typer.Context,
-    node: Annotated[
-        str,
-        typer.Argument(
-            metavar="NODE", help="A former primary, or a standby that cannot follow.", autocompletion=node_names
-        ),
-    ],
+    node: Annotated[str, node_argument("A former primary, or a standby that cannot follow.")],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -126,22 +123,24 @@ def rejoin(
     plan = operation.plan(cluster, node)
     decision = None
     if not dry_run:
-        if "rewound" in plan:
+        if plan.rewinds:
             confirm(f"{plan}. Go on?", assume=yes)
-        decision = operation.execute(cluster, node, _teller(show=not as_json))
+        decision = operation.execute(cluster, node, _teller())
     if as_json:
-        print_json({"schema": "haop.rejoin/1", "node": node, "plan": plan, "decision": decision})
+        print_json({
+            "schema": "haop.rejoin/1", "done": not dry_run, "node": node, "plan": str(plan), "decision": decision,
+        })  # fmt: skip
     else:
         OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}", soft_wrap=True)
 
 
-def _teller(*, show: bool) -> "Note":
+def _teller() -> "Note":
+    """Tells on standard error what has just happened, and how long after the beginning."""
     from haop.cli.console import ERR
 
     begun = time.monotonic()
 
     def tell(event: str, node: str) -> None:
-        if show:
-            ERR.print(f"[dim]+{time.monotonic() - begun:.2f}[/dim] {node} {event}")
+        ERR.print(f"[dim]+{time.monotonic() - begun:.2f}[/dim] {node} {event}")
 
     return tell

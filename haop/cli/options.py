@@ -1,9 +1,10 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from haop.errors import Refused
 
@@ -13,6 +14,31 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
+
+
+def node_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of nodes for the shell's completion; none where there is no project that can be read."""
+    from haop import project
+
+    try:
+        spec = project.load(Path(ctx.find_root().params.get("folder") or Path())).spec
+    except Exception:  # noqa: BLE001 - a shell that completes shows whatever is raised in the middle of the line
+        return []
+    return [node.name for node in spec.nodes if node.name.startswith(incomplete)]
+
+
+def node_argument(told: str, *, optional: bool = False) -> ArgumentInfo:
+    """A node by its name, which the shell completes."""
+    metavar = "[NODE]" if optional else "NODE"
+    return cast("ArgumentInfo", typer.Argument(metavar=metavar, help=told, autocompletion=node_names))
+
+
+def node_option(told: str) -> OptionInfo:
+    """The same as an option."""
+    return cast("OptionInfo", typer.Option(metavar="NODE", help=told, autocompletion=node_names))
+
+
+ToOption = Annotated[str | None, node_option("Promote this one; default: the most advanced.")]
 
 
 def opened(ctx: typer.Context, *, changing: str | None = None) -> "Cluster":
@@ -29,17 +55,6 @@ def opened(ctx: typer.Context, *, changing: str | None = None) -> "Cluster":
     if changing:
         ctx.with_resource(lock.held(found, changing))
     return Cluster.of(found)
-
-
-def node_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of nodes for the shell's completion; none where there is no project that can be read."""
-    from haop import project
-
-    try:
-        spec = project.load(Path(ctx.find_root().params.get("folder") or Path())).spec
-    except Exception:  # noqa: BLE001 - a shell that completes shows whatever is raised in the middle of the line
-        return []
-    return [node.name for node in spec.nodes if node.name.startswith(incomplete)]
 
 
 def folder(ctx: typer.Context) -> Path:

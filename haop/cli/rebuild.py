@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, opened
+from haop.cli.options import DryRunOption, JsonOption, YesOption, confirm, node_argument, opened
 
 
 def register(app: typer.Typer) -> None:
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 def rebuild(
     ctx: typer.Context,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A standby, or a former primary. Not the primary.")],
+    node: Annotated[str, node_argument("A standby, or a former primary. Not the primary.")],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -36,15 +36,16 @@ def rebuild(
     from haop.cli.console import OUT, print_json
     from haop.cli.steps import Steps
     from haop.operations import rebuild as operation
-    from haop.operations.progress import Quiet
 
     cluster = opened(ctx, changing=None if dry_run else f"rebuild {node}")
     plan = operation.plan(cluster, node)
     decision = None
     if not dry_run:
         confirm(f"{plan[0].upper()}{plan[1:]}. Go on?", assume=yes)
-        decision = operation.execute(cluster, node, Quiet() if as_json else Steps())
+        decision = operation.execute(cluster, node, Steps())
     if as_json:
-        print_json({"schema": "haop.rebuild/1", "node": node, "plan": plan, "decision": decision})
+        print_json({
+            "schema": "haop.rebuild/1", "done": not dry_run, "node": node, "plan": plan, "decision": decision,
+        })  # fmt: skip
     else:
         OUT.print(f"would: {plan}" if dry_run else f"{node}: {decision}", soft_wrap=True)

@@ -19,7 +19,7 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
         name = status.primaries[0].name
         raise Refused(
             f"{name} is primary and answers; a failover is for a primary that is gone",
-            hint="to rehearse one: haop drill failover",
+            hint="to move it on purpose: haop switchover; to rehearse a failure: haop drill failover",
         )
     standbys = status.standbys
     if not standbys:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from haop.engines import words
-from haop.engines.base import Note, Promotion
+from haop.engines.base import Note, Promotion, Rejoining
 from haop.engines.candidate import candidate
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
@@ -236,20 +236,21 @@ class StreamingEngine:
         gone = () if status.primaries else [other for other in others if self.was_primary(other)]
         return words.end_of(self.runtime, name, gone)
 
-    def plan_rejoin(self, status: ClusterStatus, node: str) -> str:
-        """What `rejoin` would do, in a sentence.
+    def plan_rejoin(self, status: ClusterStatus, node: str) -> Rejoining:
+        """What `rejoin` would do.
 
         Raises:
             Refused: only a rebuild can help.
         """
         primary, slot = self.primary_for(status, node), status.slot(self.spec.node(node).slot)
         if status.streams(node):
-            return f"{node} streams from {primary} already; nothing to do"
+            return Rejoining(f"{node} streams from {primary} already; nothing to do")
         if slot and slot.wal_status == "lost" and not self.runtime.rebuilding(node):
             raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
         if not self._needs_rewind(status, node):
-            return f"start {node}; it follows {primary}"
-        return f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
+            return Rejoining(f"start {node}; it follows {primary}")
+        told = f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
+        return Rejoining(told, rewinds=True)
 
     def last_decision(self, name: str) -> str:
         """What the node script decided when it last started a node."""

@@ -106,7 +106,7 @@ def of_container(old: OldContainer, spec: ClusterSpec) -> list[Remark]:
             bool(old.limits),
             "limits",
             f"it has {old.limits}; the nodes have other limits",
-            "memory, cpus and shm_size of [compose] in haop.toml, then haop down; haop up",
+            "memory, cpus and shm_size of [compose] in haop.toml, then haop up --yes",
         ),
         (
             bool(elsewhere),

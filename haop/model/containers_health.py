@@ -30,9 +30,7 @@ def _memory(services: Mapping[str, ServiceState], nodes: set[str]) -> Iterator[F
     for name, service in services.items():
         if service.remark == OUT_OF_MEMORY:
             runs = service.state is State.RUNNING
-            limit = (
-                "raise compose.memory in haop.toml, then haop down; haop up; or" if name in nodes else "give it more or"
-            )
+            limit = "raise compose.memory in haop.toml, then haop up --yes; or" if name in nodes else "give it more or"
             yield Finding(
                 code="out-of-memory", severity=Severity.INFO if runs else Severity.ERROR, node=name,
                 message=f"{name} ran out of memory and was killed" + ("; it runs again" if runs else ""),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from haop.model.settings import Pending
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotSeen:
@@ -33,7 +35,7 @@ class ServerSeen:
 
     in_recovery: bool
     settings: Mapping[str, str]  # as pg_settings has them, sizes in bytes
-    pending: tuple[str, ...] = ()  # changed in a file, in force after a restart
+    pending: tuple[Pending, ...] = ()  # in force after a restart
     overridden: tuple[str, ...] = ()  # set by ALTER SYSTEM, and not by haop
     rules: tuple[RuleSeen, ...] = ()
     verifiers: Mapping[str, str] = field(default_factory=dict, repr=False)  # role to what pg_authid holds

@@ -89,7 +89,7 @@ def _differences(spec: ClusterSpec, status: ClusterStatus) -> Iterator[Finding]:
         yield Finding(
             code="foreign-node", severity=Severity.ERROR,
             message="the nodes do not come from one cluster: their system identifiers differ",
-            hint="move the wrong node's data directory away; haop up clones it again",
+            hint=f"find out whose data these are; then {_takes_away(spec)}, and haop up clones it again",
         )  # fmt: skip
     if without := [node.name for node in nodes if not node.server.checksums]:
         # An adopted database may have none, and can be rewound all the same: that is how it is asked for.
@@ -99,6 +99,13 @@ def _differences(spec: ClusterSpec, status: ClusterStatus) -> Iterator[Finding]:
             code="checksums-off", severity=severity, message=f"no data checksums on {', '.join(without)}",
             hint="stop the node cleanly and run pg_checksums --enable on its data directory",
         )  # fmt: skip
+
+
+def _takes_away(spec: ClusterSpec) -> str:
+    """How the wrong node loses its data; a volume cannot be moved."""
+    if spec.runtime == "compose":
+        return f"haop down, docker volume rm {spec.name}_NODE of the wrong node"
+    return "stop the wrong node, move its .haop/local/NODE/data away"
 
 
 def _durability(spec: ClusterSpec, status: ClusterStatus) -> Iterator[Finding]:

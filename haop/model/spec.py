@@ -50,7 +50,16 @@ class NodeSpec:
     @property
     def slot(self) -> str:
         """The name of its physical replication slot (slots allow no hyphen)."""
-        return self.name.replace("-", "_")
+        return slot_of(self.name)
+
+
+def slot_of(node: str) -> str:
+    """The slot of a node of that name, whether haop.toml still names it or not.
+
+    >>> slot_of("db-3")
+    'db_3'
+    """
+    return node.replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,6 @@ class Sender:
     application_name: str
     state: str
     sync_state: str
-    flush_lsn: Lsn | None
-    replay_lsn: Lsn | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,7 @@ class _Checking:
             return Check(
                 check="pg_hba", node=node.name, outcome=Outcome.DIFFERENT if weak else Outcome.OK,
                 evidence="; ".join(weak) or f"{len(rules)} lines, each scram-sha-256 or reject",
-                hint="haop render writes stack/pg_hba.conf anew; then SELECT pg_reload_conf()" if weak else None,
+                hint="remove stack/pg_hba.conf, then haop up: it writes it anew" if weak else None,
             )  # fmt: skip
 
         yield from (self.asked("pg_hba", node, lets_in) for node in self.status.reachable)

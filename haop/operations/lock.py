@@ -66,11 +66,6 @@ def held(project: Project, command: str, *, clock: Clock = SYSTEM_CLOCK) -> Iter
         os.close(descriptor)
 
 
-def holder(project: Project) -> Holder | None:
-    """What the lock's file says; None where it says nothing. Whether the lock is held, only taking it tells."""
-    return _read(project.state / _NAME)
-
-
 def _acquire(path: Path, clock: Clock) -> int:
     """A descriptor that holds the lock. Python's are closed in programs that it starts (PEP 446)."""
     while True:

@@ -16,11 +16,6 @@ class Plan:
     standbys: tuple[str, ...]  # started, or cloned where they are empty
     rejoin: tuple[str, ...]  # fenced
 
-    @property
-    def empty(self) -> bool:
-        """Whether everything runs."""
-        return not (self.resume or self.primary or self.standbys or self.rejoin)
-
     def __str__(self) -> str:
         """What is done, for the audit trail."""
         parts = {"resumed": self.resume, "started": (self.primary,) if self.primary else (), "and": self.standbys,
@@ -52,7 +47,10 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str], empty
     serves = any(name not in down for name in able)
     first = [] if serves else [name for name in down if name in able]
     if len(first) > 1 and len(first) == len(able):
-        hint = "pg_controldata says which is ahead; move the other's data directory away, haop up clones it again"
+        hint = (
+            "pg_controldata says which is ahead; take away the other's data (.haop/local/NODE/data, or after haop down "
+            "its volume), and haop up clones it again"
+        )
         raise NoPrimary(f"{' and '.join(first)} all have a primary's data, and none of them runs", hint=hint)
     return Plan(
         resume=tuple(name for name, state in states.items() if state.state is State.PAUSED),

@@ -1,13 +1,13 @@
 """`haop rejoin NODE`: make a former primary, or a standby that cannot follow, a standby of the primary."""
 
-from haop.engines.base import Note
+from haop.engines.base import Note, Rejoining
 from haop.operations import salvage
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
 
-def plan(cluster: Cluster, node: str) -> str:
-    """What would be done, in a sentence; changes nothing.
+def plan(cluster: Cluster, node: str) -> Rejoining:
+    """What would be done; changes nothing.
 
     Raises:
         Refused: there is no such node, it is the primary that the others follow, or only a rebuild can help.

@@ -5,6 +5,7 @@ from functools import partial
 
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.health import Finding, Severity
+from haop.model.spec import slot_of
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.postgres import replication
@@ -33,26 +34,38 @@ def find(cluster: Cluster) -> Sequence[str]:
     return found
 
 
-def told(names: Sequence[str]) -> tuple[str, ...]:
+def told(cluster: Cluster, names: Sequence[str]) -> tuple[str, ...]:
     """What removing them would do, a line each."""
-    return tuple(f"remove {name}, which haop.toml no longer names: it, its data, and its slot" for name in names)
+    return tuple(f"remove {name}, which haop.toml no longer names: {_told(cluster, name)}" for name in names)
+
+
+def _told(cluster: Cluster, name: str) -> str:
+    if name in _ADDONS:
+        return "its container and its data" if name == "redis" else "its container"
+    alone = "; it was primary, and rows that only it has go with it" if _was_primary(cluster, name) else ""
+    return f"it, its data, and its slot{alone}"
 
 
 def remove(cluster: Cluster, names: Sequence[str], progress: Progress) -> None:
-    """Stop them and delete their data, and their slots on every node: one that is kept keeps WAL."""
+    """Stop them and delete a node's data, and its slot on every node: one that is kept keeps WAL."""
     for name in names:
         with progress.step(f"remove {name}"):
             cluster.runtime.stop(name)
-            observed = cluster.engine.observe()
-            if not observed.primary:
-                raise NoPrimary(f"{name} was stopped, and there is no primary", hint="haop status says what to do")
-            for node in observed.reachable:
-                with connected(node.endpoint, cluster.engine.admin) as link:
-                    wait_until(
-                        partial(replication.drop_slot, link, name.replace("-", "_")), deadline=30, pause=0.02,
-                        waiting_for=f"{node.name} to see that {name} is gone", hint="haop up --prune",
-                    )  # fmt: skip
+            if name not in _ADDONS:
+                _drop_slots(cluster, name)
             cluster.runtime.remove(name)
+
+
+def _drop_slots(cluster: Cluster, name: str) -> None:
+    observed = cluster.engine.observe()
+    if not observed.primary:
+        raise NoPrimary(f"{name} was stopped, and there is no primary", hint="haop status says what to do")
+    for node in observed.reachable:
+        with connected(node.endpoint, cluster.engine.admin) as link:
+            wait_until(
+                partial(replication.drop_slot, link, slot_of(name)), deadline=30, pause=0.02,
+                waiting_for=f"{node.name} to see that {name} is gone", hint="haop up --prune",
+            )  # fmt: skip
 
 
 def findings(names: Sequence[str]) -> tuple[Finding, ...]:
@@ -61,10 +74,17 @@ def findings(names: Sequence[str]) -> tuple[Finding, ...]:
         Finding(
             code="not-in-haop-toml", severity=Severity.INFO, node=name,
             message=f"{name} is not in haop.toml, and still here",
-            hint="haop up --prune removes it with its data; or put it back into haop.toml",
+            hint="haop up --prune removes it, a node with its data; or put it back into haop.toml",
         )
         for name in names
     )  # fmt: skip
+
+
+def _was_primary(cluster: Cluster, name: str) -> bool:
+    try:
+        return cluster.engine.was_primary(name)
+    except HaopError:  # see below
+        return False
 
 
 def _is_primary(cluster: Cluster, name: str) -> bool:

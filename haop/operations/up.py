@@ -53,7 +53,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
         DeadlineExceeded: a step took too long; run it again, it goes on from there.
     """
     left = strays.find(cluster)
-    if prune and left and not consent(strays.told(left)):
+    if prune and left and not consent(strays.told(cluster, left)):
         raise Refused("not confirmed", hint="haop up without --prune leaves what haop.toml no longer names")
     cluster.runtime.check(cluster.settings())
     services = cluster.services()

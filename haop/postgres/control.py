@@ -30,7 +30,7 @@ def parse(content: bytes) -> Control:
     """
     if len(content) < _HEAD.size:
         raise HaopError(
-            "the control file is cut short", hint="the data directory is damaged: haop rebuild makes it anew"
+            "the control file is cut short", hint="the data directory is damaged: haop rebuild NODE clones it again"
         )
     *_, state, _, checkpoint = _HEAD.unpack_from(content)
     return Control(state in _CLEAN, Lsn(checkpoint))

@@ -9,6 +9,7 @@ from haop.clock import SYSTEM_CLOCK
 from haop.errors import ConnectionFailed
 from haop.model.endpoint import Endpoint
 from haop.model.examined import RuleSeen, ServerSeen, SlotSeen
+from haop.model.settings import Pending
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.queries import query
 
@@ -31,6 +32,7 @@ def server(endpoint: Endpoint, login: Login, database: str) -> ServerSeen:
         assert row is not None
         rules = tuple(_rule(r) for r in cursor.execute(query("rules")))
         slots = tuple(SlotSeen(**r) for r in cursor.execute(query("all_slots")))
+        pending = tuple(Pending(**r) for r in cursor.execute(query("pending")))
         collations = _collations(connection)
     clock = row.pop("clock")
     if database in row["databases"]:
@@ -38,6 +40,7 @@ def server(endpoint: Endpoint, login: Login, database: str) -> ServerSeen:
     values: dict[str, Any] = {key: tuple(told) if isinstance(told, list) else told for key, told in row.items()}
     return ServerSeen(
         **values,
+        pending=pending,
         rules=rules,
         slots=slots,
         collations=tuple(sorted(collations)),

@@ -1,7 +1,5 @@
 """What a server says about itself."""
 
-from typing import Any
-
 from psycopg.rows import dict_row
 
 from haop.model.endpoint import Endpoint
@@ -26,7 +24,7 @@ def ask(connection: BoundedConnection) -> Server:
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(query("node")).fetchone()
         assert row is not None
-        senders = tuple(_sender(r) for r in cursor.execute(query("senders")))
+        senders = tuple(Sender(**r) for r in cursor.execute(query("senders")))
         slots = tuple(Slot(**r) for r in cursor.execute(query("slots")))
     return Server(
         role=Role(row.pop("role")),
@@ -47,10 +45,6 @@ def forks(history: str) -> tuple[Fork, ...]:
     """
     rows = (line.split() for line in history.splitlines() if line.strip() and not line.startswith("#"))
     return tuple(Fork(timeline=int(row[0]), at=Lsn.parse(row[1])) for row in rows)
-
-
-def _sender(row: dict[str, Any]) -> Sender:
-    return Sender(**{**row, "flush_lsn": _lsn(row["flush_lsn"]), "replay_lsn": _lsn(row["replay_lsn"])})
 
 
 def _lsn(text: str | None) -> Lsn | None:

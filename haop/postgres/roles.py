@@ -17,11 +17,10 @@ def ensure_roles(connection: BoundedConnection, roles: Mapping[str, tuple[str, s
         roles: purpose ("owner", "replication", "rewind", "monitor") to name and password. The password becomes a
             SCRAM verifier here, on the client: the server never sees the text, so no log can hold it.
     """
+    _hush(connection)
     for purpose, (name, password) in roles.items():
-        verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-        for setting, value in ((purpose, name), (f"{purpose}_verifier", verifier)):
+        for setting, value in ((purpose, name), (f"{purpose}_verifier", scram.verifier(password))):
             connection.execute("SELECT set_config('haop.' || %s, %s, false)", [setting, value])
-    connection.execute("SET log_statement = 'none'")
     connection.execute(query("roles"))
 
 
@@ -31,16 +30,22 @@ def ensure_passwords(connection: BoundedConnection, passwords: Mapping[str, str]
         "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolname = ANY(%s)", [list(passwords)]
     ).fetchall()
     changed = tuple(name for name, kept in found if not _kept(kept, name, passwords[name]))
+    _hush(connection)
     for name in changed:
-        verifier = connection.pgconn.encrypt_password(
-            passwords[name].encode(), name.encode(), b"scram-sha-256"
-        ).decode()
-        for setting in ("log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = panic"):
-            connection.execute(f"SET {setting}")
         # Confirmed by a standby, it would wait for one that may lack this very password.
         connection.execute("SET synchronous_commit = local")
-        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
+        kept = sql.Literal(scram.verifier(passwords[name]))
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), kept))
     return changed
+
+
+def _hush(connection: BoundedConnection) -> None:
+    """Log no statement of this session, not even one that is slow or fails: they have verifiers in them."""
+    for setting in (
+        "log_statement = 'none'", "log_min_duration_statement = -1", "log_min_duration_sample = -1",
+        "log_transaction_sample_rate = 0", "log_min_error_statement = panic",
+    ):  # fmt: skip
+        connection.execute(f"SET {setting}")
 
 
 def _kept(kept: str, name: str, password: str) -> bool:

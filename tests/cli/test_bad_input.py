@@ -90,7 +90,7 @@ def every_command() -> list[tuple[str, ...]]:
     return list(walk(typer.main.get_command(app), ()))
 
 
-NEED_A_PROJECT = [path for path in every_command() if path not in {("init",), ("demo",)}]
+NEED_A_PROJECT = [path for path in every_command() if path not in {("init",), ("adopt",), ("demo",)}]
 
 
 # --- haop.toml
@@ -98,7 +98,7 @@ NEED_A_PROJECT = [path for path in every_command() if path not in {("init",), ("
 
 @pytest.mark.parametrize("command", NEED_A_PROJECT, ids=" ".join)
 def test_a_command_outside_a_project(refused: Refusals, command: tuple[str, ...]) -> None:
-    more = ("db1",) if command == ("rejoin",) else ()
+    more = {("rejoin",): ("db1",), ("rebuild",): ("db1",), ("drill", "show"): ("last",)}.get(command, ())
     refused(*command, *more, says=("no haop.toml in", "or above it", "haop init"))
 
 

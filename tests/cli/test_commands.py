@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dotenv
@@ -20,8 +21,11 @@ import pytest
 import typer.main
 
 import haop as package
+from haop.cli import healing
 from haop.cli.app import app
+from haop.cli.cluster import _consent as consent
 from haop.model.spec import ClusterSpec
+from haop.operations import heal
 from haop.operations.cluster import Cluster
 from haop.postgres.connection import Login
 from haop.project import load
@@ -258,7 +262,8 @@ def test_render_check_exits_3_with_a_diff_when_stale(haop: Haop, folder: Path) -
 # --- Help, version, start-up
 
 HAVE_CODES_OF_THEIR_OWN = {
-    (), ("up",), ("status",), ("render",), ("failover",), ("rejoin",), ("drill", "failover"), ("psql",),
+    (), ("up",), ("restart",), ("status",), ("check",), ("doctor",), ("render",), ("switchover",), ("failover",),
+    ("rejoin",), ("rebuild",), ("drill", "failover"), ("drill", "heal"), ("drill", "show"), ("psql",),
 }  # fmt: skip
 
 
@@ -280,6 +285,23 @@ def test_help_of_every_command_has_examples(haop: Haop, command: tuple[str, ...]
     assert ("Exit codes:" in done.out) or command not in HAVE_CODES_OF_THEIR_OWN
     assert not done.err
     assert haop(*command, "-h").out == done.out
+
+
+def test_wherever_a_node_is_named_the_shell_completes_it() -> None:
+    def at(path: tuple[str, ...]) -> Any:
+        command: Any = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]
+        return command
+
+    found = {
+        (*path, parameter.name): parameter._custom_shell_complete is not None
+        for path in commands()
+        for parameter in at(path).params
+        if "NODE" in (parameter.metavar or "")
+    }
+    assert len(found) >= 7
+    assert all(found.values()), found
 
 
 def test_help_tells_the_exit_codes(haop: Haop) -> None:
@@ -328,10 +350,31 @@ def test_json_is_all_that_is_on_standard_output(haop: Haop, shop: Cluster) -> No
     assert json.loads(haop("-C", "shop", "up", "--json").out)["health"] == "healthy"
     assert json.loads(haop("-C", "shop", "render", "--json").out)["schema"] == "haop.render/1"
     assert "nothing to do" in json.loads(haop("-C", "shop", "rejoin", "db2", "--dry-run", "--json").out)["plan"]
-    for command in (("events", "--json"), ("logs", "--json")):
-        lines = haop("-C", "shop", *command).out.splitlines()
+    for command, schema in (("events", "haop.event/1"), ("logs", "haop.log/1")):
+        lines = haop("-C", "shop", command, "--json").out.splitlines()
         assert lines
-        assert all("at" in json.loads(line) for line in lines)
+        assert all(json.loads(line)["at"] and line.startswith(f'{{"schema": "{schema}"') for line in lines)
+    assert haop("-C", "shop", "status", "--watch", "--json").code == 2
+
+
+def test_up_ends_with_what_dsn_prints(haop: Haop, shop: Cluster) -> None:
+    assert haop("-C", "shop", "up").out.splitlines()[-1].strip() == haop("-C", "shop", "dsn").out.strip()
+
+
+def test_quiet_asks_nothing_blindly_and_still_reminds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("haop.cli.console.ERR.quiet", True)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    assert not consent(yes=False)(["remove db3"])
+    assert "remove db3" in capsys.readouterr().err
+    assert consent(yes=True)(["remove db3"])
+    assert "remove db3" not in capsys.readouterr().err, "nobody is asked"
+    made = support.make_project(folder / "quiet")
+    heal.begin(made.project, "switchover", "db1")
+    healing.remind(made)
+    assert "haop up" in capsys.readouterr().err
 
 
 def test_failover_and_rejoin_by_hand(haop: Haop, shop: Cluster) -> None:
@@ -339,18 +382,21 @@ def test_failover_and_rejoin_by_hand(haop: Haop, shop: Cluster) -> None:
     assert haop("-C", "shop", "status").code == 4
     plan = haop("-C", "shop", "failover", "--dry-run", "--json")
     assert json.loads(plan.out) == {
-        "schema": "haop.failover/1", "fence": ["db1"], "promote": "db2", "done": False,
+        "schema": "haop.failover/1", "done": False, "old_primary": "db1", "new_primary": "db2", "fence": ["db1"],
     }  # fmt: skip
     assert "would fence db1, then promote db2" in haop("-C", "shop", "failover", "--dry-run").out
     assert not shop.runtime.state("db1").fenced, "a plan changes nothing"
     done = haop("-C", "shop", "failover", "--yes", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["done"] is True
+    assert "db2 promoted" in done.err, "progress is told beside JSON too"
     assert support.primary_of(shop) == "db2"
     assert haop("-C", "shop", "status").code == 3
     plan = haop("-C", "shop", "rejoin", "db1", "--dry-run", "--json")
-    assert json.loads(plan.out)["decision"] is None
+    assert [json.loads(plan.out)[key] for key in ("done", "decision")] == [False, None]
     assert shop.runtime.state("db1").fenced, "a plan changes nothing"
+    refused = haop("-C", "shop", "rejoin", "db1")
+    assert (refused.code, "rewound, and its WAL kept. Go on?" in refused.err) == (2, True)
     done = haop("-C", "shop", "rejoin", "db1", "--yes", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["decision"]

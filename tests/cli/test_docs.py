@@ -28,6 +28,11 @@ CODE_RULES = {"_remarks"}
 # typer has a click of its own, whose errors only its own names lead to.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _SHELLS = {"sh", "bash", "console"}
+# What haop does, in messages: no commands.
+VERBS = {
+    "as", "asks", "chooses", "cluster", "decides", "did", "has", "keeps", "knows", "makes", "needs", "on", "overwrites",
+    "runs", "to", "that", "will", "works", "would", "writes", "from", "may",
+}  # fmt: skip
 
 
 def test_the_page_of_commands_says_what_help_says() -> None:
@@ -62,6 +67,54 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), target
         assert not heading or heading in anchors(file), target
+
+
+def test_every_command_in_a_hint_or_a_message_exists_with_its_options() -> None:
+    files = [*(ROOT / "haop").rglob("*.py"), *(ROOT / "templates").iterdir()]
+    told = {(path.relative_to(ROOT), text) for path in files for text in messages(path)}
+    found = {(path, call) for path, text in told for call in re.findall(r"\bhaop ([^\n;,:()`&|\"]*)", text)}
+    assert len(found) > 100, "it does find them"
+    wrong = [f"{path}: haop {call}: {why}" for path, call in sorted(found) if (why := complaint(call.split()))]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("call", ["statsu says why", "rebuild makes it anew", "up --force", "drill fialover"])
+def test_a_hint_that_names_no_command_is_found_out(call: str) -> None:
+    assert complaint(call.split())
+
+
+def messages(path: Path) -> Iterator[str]:
+    """The strings of a module that are no docstrings, what is filled in as NODE; all of another file."""
+    if path.suffix != ".py":
+        yield path.read_text()
+        return
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    apart = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            apart |= {id(part) for part in node.values}
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "NODE" for part in node.values)
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+            yield node.value
+
+
+def complaint(words: list[str]) -> str | None:
+    """What is wrong with a command within a sentence: the sentence may go on behind it."""
+    command, words = tree(), [word.rstrip(".") for word in words]
+    if words[:1] == ["-C"]:
+        words = words[2:]
+    if not words or words[0] in VERBS or words[0].startswith("NODE"):
+        return None
+    while words and hasattr(command, "commands"):
+        if words[0] not in command.commands:
+            return f"there is no command {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    if unknown := {word for word in words if re.match("--?[a-z]", word)} - options:
+        return f"there is no option {', '.join(sorted(unknown))}"
+    needs = any(parameter.metavar == "NODE" for parameter in command.params if parameter.required)
+    return "NODE is missing" if needs and not re.match(r"NODE|db\d|\$HAOP_NODE", words[0] if words else "") else None
 
 
 def test_every_finding_is_explained_and_nothing_else() -> None:

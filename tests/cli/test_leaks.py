@@ -23,13 +23,16 @@ from tests.compose import stacks
 from tests.conftest import Haop
 
 ODD = "@/%+ &=?#"  # has a form of its own in a URL
-# Who may have secrets, below .haop: each file's pattern with its mode. The folders that they lie in have mode 0700.
+# Who may have secrets, below .haop: each file's pattern with its mode. What more than its owner may read lies in
+# folders of mode 0700.
 MAY = {
-    "local": {"local/*/secrets/passfile": 0o600, "local/*/secrets/superuser_password": 0o600},
+    "local": {
+        "local/*/secrets/passfile": 0o600, "local/*/secrets/superuser_password": 0o600, "superuser_password": 0o600,
+    },
     # In a folder that nobody else can enter; the files are mounted into containers, whose users have other numbers.
     "compose": {
         "secrets/*/passfile": 0o444, "secrets/*/superuser_password": 0o444, "secrets/*/owner_password": 0o444,
-        "secrets/redis/password": 0o444,
+        "secrets/redis/password": 0o444, "superuser_password": 0o600,
     },
 }  # fmt: skip
 
@@ -93,7 +96,9 @@ def leaks(text: str, secrets: dict[str, str]) -> list[str]:
 
 def test_no_secret_is_anywhere(folder: Path, haop: Haop, runtime: str) -> None:
     """up, a drill by way of failover and rejoin, psql, dsn, and every --json there is."""
-    made = support.make_project(folder / "shop", runtime=runtime, durability="sync", redis=runtime == "compose")
+    every = {"log_statement": "all", "log_min_duration_statement": "0", "log_parameter_max_length": "-1"}
+    redis = runtime == "compose"
+    made = support.make_project(folder / "shop", runtime=runtime, durability="sync", redis=redis, parameters=every)
     root = made.project.root
     env = re.sub("^((?!REDIS).*_PASSWORD=)(.*)", rf"\1'\2{ODD}'", (root / ".env").read_text(), flags=re.MULTILINE)
     (root / ".env").write_text(env)
@@ -116,6 +121,9 @@ def test_no_secret_is_anywhere(folder: Path, haop: Haop, runtime: str) -> None:
             told("failover", "--dry-run", "--json", codes=(2,))
         assert shown == {}
         assert leaks(told.text, secrets) == []
+        assert "statement: " in told.text, "every statement is logged"
+        assert "CREATE TABLE fruit" in told.text
+        assert "SCRAM-SHA-256$" not in told.text, "and none that makes a role"
         assert len(told.json) == 9
         assert '"action": "drill failover kill"' in told.json["events --json"]
         assert_files_are_clean(cluster, secrets)
@@ -145,7 +153,7 @@ def assert_files_are_clean(cluster: Cluster, secrets: dict[str, str]) -> None:
         assert pattern, f"{path} holds a secret"
         used.add(pattern)
         assert path.stat().st_mode & 0o777 == may[pattern], path
-        assert path.parent.stat().st_mode & 0o777 == 0o700, path.parent
+        assert may[pattern] == 0o600 or path.parent.stat().st_mode & 0o777 == 0o700, path.parent
     assert used == set(may), "each that may, does: else it need not be allowed"
     assert (root / ".env").stat().st_mode & 0o777 == 0o600
     assert list((cluster.project.state / "drills").glob("*.json"))

@@ -108,7 +108,7 @@ def test_the_lock_of_a_haop_that_was_killed_is_gone_and_its_servers_do_not_keep_
         assert haop("-C", "shop", "down").code == 2
         other.kill()
         other.wait()
-        left = lock.holder(shop.project)
+        left = lock._read(shop.project.state / "lock")
         assert left
         assert left.pid == other.pid
         assert haop("-C", "shop", "down").code == 0
@@ -118,10 +118,10 @@ def test_one_process_may_open_it_again_and_keeps_it_until_the_first_is_done(shop
     with lock.held(shop.project, "demo"):
         with lock.held(shop.project, "up"):
             pass
-        found = lock.holder(shop.project)
+        found = lock._read(shop.project.state / "lock")
         assert found
         assert (found.command, found.pid) == ("demo", os.getpid())
-    assert lock.holder(shop.project) is None
+    assert lock._read(shop.project.state / "lock") is None
 
 
 def test_of_many_at_once_one_at_a_time_works(shop: Cluster) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from haop.project import load
 from tests import support
+from tests.conftest import REQUIRED
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -27,7 +28,8 @@ def test_the_tour_runs_as_printed_and_leaves_nothing_running(folder: Path, runti
     if runtime == "local":
         environment["DOCKER_HOST"] = "unix:///nonexistent.sock"
     elif containers_of("shop"):
-        pytest.skip("a stack named shop is on this machine already, and the README's has that name")
+        told = "a stack named shop is on this machine already, and the README's has that name"
+        (pytest.fail if "compose" in REQUIRED else pytest.skip)(told)
     script = "set -eu\n" + "\n".join(f"echo '$ {command}'\n{command}" for command in commands())
     try:
         done = in_a_shell(script, folder, environment)

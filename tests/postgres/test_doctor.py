@@ -190,7 +190,7 @@ def test_what_is_wrong_in_running_servers_is_found_and_mended_where_that_is_safe
 def test_a_primary_that_was_given_more_room_than_its_standby_stops_replay_and_that_is_told(shop: Cluster) -> None:
     primary, standby = support.primary_of(shop), support.standby_of(shop)
     set_all(shop, primary, max_connections="150")
-    assert message(shop, "restart-pending").startswith(f"max_connections of {primary} changed")
+    assert message(shop, "restart-needed") == f"not yet in effect on {primary}: max_connections 100 → 150"
     restart(shop, primary)
     wait_until(lambda: "replay-paused" in codes(shop), deadline=30, pause=0.2, waiting_for="replay to stop")
     assert message(shop, "settings-lower").startswith(f"max_connections is 100 on {standby}, 150 on the primary")
@@ -256,10 +256,30 @@ def test_secrets_that_git_would_take_along_are_found_and_ignored_by_fix(folder: 
     assert message(cluster, "env-tracked") == ".env is tracked by git"
 
 
+def test_each_secret_below_haop_that_others_reach_is_named_and_closed(folder: Path, haop: Haop) -> None:
+    cluster = support.make_project(folder / "shop")
+    state = cluster.project.state
+    folders = [state / name for name in ("secrets/db1", "local/db1/secrets", "salvage/db1-1")]
+    files = [state / name for name in ("superuser_password", "local/db1/secrets/passfile", "tls/ca.key")]
+    for path in folders:
+        path.mkdir(parents=True)
+        path.chmod(0o755)
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        path.chmod(0o644)
+    found = {f.message.split()[0] for f in examine(cluster.project).findings if f.code == "secrets-readable"}
+    assert {str(path.relative_to(cluster.project.root)) for path in (*folders, *files)} <= found
+    doctor(haop, cluster, "--fix")
+    assert "secrets-readable" not in codes(cluster)
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
 def test_a_project_that_is_broken_is_examined_all_the_same(folder: Path, haop: Haop) -> None:
     cluster = support.make_project(folder / "shop")
     root, config = cluster.project.root, (cluster.project.root / "haop.toml").read_text()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after another cluster's connections there
         taken.bind(("127.0.0.1", cluster.project.spec.nodes[0].port))
         taken.listen()
         assert "is in use by" in message(cluster, "up-refused")

@@ -86,14 +86,15 @@ def test_plan_up(
 ) -> None:
     plan = plan_up(states, frozenset(primaries), frozenset(name for name, state in states.items() if state == ABSENT))
     assert (plan.primary, plan.standbys, plan.rejoin) == expected
-    assert plan.empty == (expected == (None, (), ()))
+    assert (str(plan) == "everything ran already") == (expected == (None, (), ()))
 
 
 def test_a_node_that_runs_without_data_is_not_taken_for_a_primary() -> None:
     empty = frozenset({"db2"})
     assert plan_up({"db1": STOPPED, "db2": RUNNING}, frozenset({"db1"}), empty).primary == "db1"
     both = frozenset({"db1", "db2"})
-    assert plan_up({"db1": RUNNING, "db2": RUNNING}, frozenset(), both).empty, "the first is about to initialise"
+    plan = plan_up({"db1": RUNNING, "db2": RUNNING}, frozenset(), both)
+    assert (plan.resume, plan.primary, plan.standbys, plan.rejoin) == ((), None, (), ()), "the first initialises"
     assert plan_up({"db1": STOPPED, "db2": RUNNING}, frozenset(), both).primary == "db1"
 
 

@@ -20,6 +20,7 @@ from haop.model.examined import ContainerSeen, MachineSeen, MountSeen, PlaceSeen
 from haop.model.health import Finding, Health, Severity
 from haop.model.lsn import Lsn
 from haop.model.service import ServiceState, State
+from haop.model.settings import Pending
 from haop.model.spec import ClusterSpec, Durability, NodeSpec
 from haop.model.status import ClusterStatus, Reachable, Role, Server, Unreachable
 from haop.operations.doctor import fixes
@@ -203,6 +204,7 @@ CASES: list[tuple[str, Change, Severity, str | None, str]] = [
     ("stack-edited", project(stack=StackSeen(edited=("node.sh",))), W, None, "stack/node.sh was edited"),
     ("stack-stale", project(stack=StackSeen(stale=("node.sh", "pg_hba.conf"))), W, None, "stack/node.sh, stack/pg_hba"),
     ("stack-stale", project(stack=StackSeen(unprovided=True)), W, None, "are missing"),
+    ("not-in-haop-toml", lambda f: replace(f, strays=("db3",)), I, "db3", "db3 is not in haop.toml"),
     ("up-refused", project(refusal=("port 5432 is in use", "stop it")), E, None, "port 5432 is in use"),
     ("image-floating", spec(compose=ComposeSpec(image="postgres:latest")), W, None, "postgres:latest"),
     ("image-floating", spec(compose=ComposeSpec(image="host:5000/own")), W, None, "any version at all"),
@@ -233,7 +235,7 @@ CASES: list[tuple[str, Change, Severity, str | None, str]] = [
     ("settings-lower", setting("db1", max_connections="200"), E, "db2", "max_connections is 100 on db2, 200 on"),
     ("settings-lower", setting("db2", max_locks_per_transaction="10"), E, "db2", "max_locks_per_transaction is 10"),
     ("settings-overridden", server("db1", overridden=("work_mem",)), W, "db1", "work_mem"),
-    ("restart-pending", server("db2", pending=("max_connections",)), W, "db2", "after a restart only"),
+    ("restart-needed", server("db2", pending=(Pending("max_connections", "100", "200"),)), I, "db2", "100 → 200"),
     ("password-encryption", setting("db1", password_encryption="md5"), W, "db1", "password_encryption is md5"),
     ("listens-beyond-loopback", setting("db1", listen_addresses="127.0.0.1, 10.0.0.1"), W, "db1", "10.0.0.1"),
     ("hba-weak", server("db1", rules=(rule(3, "all", method="trust"), rule(4, "replication"))), E, "db1", "line 3"),
@@ -315,6 +317,13 @@ def test_every_finding_of_status_has_its_check() -> None:
     assert raised == {check.code for check in CLUSTER}
 
 
+def test_a_volume_without_a_name_that_was_adopted_is_named_in_haop_toml() -> None:
+    nodes = (NodeSpec("db1", 5432), NodeSpec("db2", 5433, volume=anonymous.source))
+    change = both(spec(nodes=nodes), container("db2", mounts=(anonymous,)))
+    for code in ("mount-wrong", "anonymous-volume"):
+        assert examined(code, change).outcome is Outcome.PASSED
+
+
 @pytest.mark.parametrize("runtime", ["local", "compose"])
 def test_a_cluster_that_is_well_passes_every_check_of_its_runtime(runtime: str) -> None:
     examination = judge(well(runtime))
@@ -330,7 +339,7 @@ def blind(facts: Facts) -> Facts:
     gap = Gap("nothing answers")
     everywhere: Mapping[str, Gap] = dict.fromkeys(("db1", "db2"), gap)
     return replace(
-        facts, secrets=SECRETS, assessment=gap, servers=everywhere, places=everywhere, stale_primaries={},
+        facts, secrets=SECRETS, assessment=gap, servers=everywhere, places=everywhere, stale_primaries={}, strays=gap,
         containers=dict.fromkeys(facts.containers, gap),
         project=replace(facts.project, leaks=gap, stack=gap, git=gap, refusal=gap),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from functools import partial
 
 from haop.model.containers import WebSecrets, layout
 from haop.model.diagnosis import Check, Gap, Group, Told, checking, error, info, warning
-from haop.model.examined import ContainerSeen
+from haop.model.examined import ContainerSeen, MountSeen
 from haop.operations.doctor.facts import Facts
 from haop.operations.doctor.settings import near
 
@@ -102,7 +102,7 @@ def mount_wrong(facts: Facts) -> Told:
             yield seen
             continue
         mount = next((mount for mount in seen.mounts if mount.target == target), None)
-        if mount is None or _ANONYMOUS.fullmatch(mount.source):
+        if mount is None or _nameless(facts, mount):
             yield error(
                 f"no volume of {name} is at {target}, where PostgreSQL {facts.spec.postgres} keeps its data", node=name,
                 hint=_AGAIN,
@@ -117,11 +117,16 @@ def anonymous_volume(facts: Facts) -> Told:
             yield seen
             continue
         for mount in seen.mounts:
-            if mount.kind == "volume" and _ANONYMOUS.fullmatch(mount.source):
+            if mount.kind == "volume" and _nameless(facts, mount):
                 yield warning(
                     f"{mount.target} of {name} is a volume without a name: the next container starts empty", node=name,
                     hint=_AGAIN,
                 )  # fmt: skip
+
+
+def _nameless(facts: Facts, mount: MountSeen) -> bool:
+    """Whether the next container would get another; haop.toml names the one that was adopted, whatever it is called."""
+    return bool(_ANONYMOUS.fullmatch(mount.source)) and mount.source not in facts.spec.adopted.values()
 
 
 @_check(
@@ -175,7 +180,7 @@ def password_inspected(facts: Facts) -> Told:
         elif seen.leaking and not (name == "web" and asked):
             yield error(
                 f"docker inspect shows a password of .env in {', '.join(seen.leaking)} of {name}", node=name,
-                hint="let it read a file instead, choose another password, then haop down; haop up",
+                hint="let it read a file instead, choose another password in .env, then haop up --yes",
             )  # fmt: skip
 
 
@@ -193,7 +198,7 @@ def container_outdated(facts: Facts) -> Told:
         elif seen.outdated is None:
             yield Gap(f"{name}: Compose cannot read stack/compose.yaml")
         elif seen.outdated:
-            yield info(f"{name} was made of an older stack/compose.yaml", node=name, hint=_AGAIN)
+            yield info(f"{name} was made of an older stack/compose.yaml", node=name, hint="haop up --yes makes it anew")
 
 
 def _containers(facts: Facts, but: str = "") -> Iterator[tuple[str, ContainerSeen | Gap]]:

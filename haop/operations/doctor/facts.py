@@ -55,6 +55,7 @@ class Facts:
     places: Mapping[str, PlaceSeen | Gap]  # each node
     containers: Mapping[str, ContainerSeen | Gap]  # each service, on Compose
     stale_primaries: Mapping[str, bool | Gap]  # each node that does not run: whether its data are a primary's
+    strays: tuple[str, ...] | Gap = ()  # what is here, and haop.toml no longer names it
 
     @property
     def status(self) -> ClusterStatus | None:

@@ -47,6 +47,7 @@ def gather(project: Project) -> Facts:
         places=places,
         containers=containers,
         stale_primaries=stale,
+        strays=cluster if isinstance(cluster, Gap) else tried(lambda: tuple(cluster.runtime.strays())),
     )
 
 

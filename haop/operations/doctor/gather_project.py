@@ -13,8 +13,11 @@ from haop.operations.doctor.facts import GitSeen, ProjectSeen, StackSeen
 from haop.process import run
 from haop.project import CONFIG, ENV, STATE, Project, Secrets
 
-# Below `.haop`: folders that only their owner may enter, and keys that only their owner may read.
-_PRIVATE = ("secrets", "secrets/*/", "local", "local/*/", "local/*/secrets", "local/*/secrets/*", "tls/*.key")
+# Below `.haop`: folders that only their owner may enter, and keys and passwords that only their owner may read.
+_PRIVATE = (
+    "secrets", "secrets/*/", "local", "local/*/", "local/*/secrets", "local/*/secrets/*", "tls/*.key",
+    "superuser_password*", "salvage", "salvage/*/",
+)  # fmt: skip
 
 
 def look(

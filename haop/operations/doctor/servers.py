@@ -83,7 +83,7 @@ def password_differs(facts: Facts) -> Told:
     yield from _asked(facts)
     for node, seen in facts.servers.items():
         if isinstance(seen, Gap) and REJECTED in seen.why:
-            mend = "restore .env from your backup: haop itself is locked out"
+            mend = "haop up sets it where haop knows the one before; else restore .env from your backup"
             yield error(f"the password of postgres on {node} is not POSTGRES_PASSWORD of .env", node=node, hint=mend)
     if not (primary := _primary(facts)) or isinstance(facts.secrets, Gap):
         return
@@ -249,7 +249,7 @@ def _asked(facts: Facts) -> Iterator[Gap]:
         yield facts.secrets
 
 
-_HBA = "haop render writes it anew (stack/pg_hba.conf); then SELECT pg_reload_conf()"
+_HBA = "remove stack/pg_hba.conf, then haop up: it writes it anew, and every node reads it again"
 
 
 SERVERS: tuple[Check[Facts], ...] = (

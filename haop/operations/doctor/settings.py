@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from haop.model.diagnosis import Check, Group, Symptom, Told, checking, error, info, warning
+from haop.model.settings import AT_LEAST_THE_PRIMARYS
 from haop.model.spec import Durability
 from haop.operations.doctor.facts import Facts
 from haop.operations.doctor.static import unsafe_parameters
@@ -19,11 +20,6 @@ _DRIFT = (
 _CRASH = "A crash of the machine then costs more than the last second (PostgreSQL's manual, 'Reliability')."
 _MODE = "md5 is easily broken, and PostgreSQL is about to drop it (docker-library/postgres#111)."
 
-# A standby needs at least its primary's (PostgreSQL's manual, "Administrator's Overview" of hot standby).
-AT_LEAST_THE_PRIMARYS = (
-    "max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
-    "max_locks_per_transaction",
-)  # fmt: skip
 _MEND = "remove it from [postgres.parameters] in haop.toml, then haop up"
 
 
@@ -117,12 +113,12 @@ def settings_lower(facts: Facts) -> Told:
     if not facts.primary or not (primary := facts.answering.get(facts.primary.name)):
         return
     for node, seen in facts.answering.items():
-        for name in AT_LEAST_THE_PRIMARYS:
+        for name in sorted(AT_LEAST_THE_PRIMARYS):
             if seen.in_recovery and int(seen.settings[name]) < int(primary.settings[name]):
                 yield error(
                     f"{name} is {seen.settings[name]} on {node}, {primary.settings[name]} on the primary: replay stops "
                     "there, and it may not start again", node=node,
-                    hint=f"{_mend(facts, node, name)}; then haop restart {node}",
+                    hint=f"{_mend(facts, node, name)} --yes",
                 )  # fmt: skip
 
 
@@ -135,19 +131,19 @@ def overridden(facts: Facts) -> Told:
             names = ", ".join(seen.overridden)
             yield warning(
                 f"ALTER SYSTEM has set {names} on {node}: haop.toml has no say in it", node=node,
-                hint=f"put it under [postgres.parameters] in haop.toml, then {_reset(seen.overridden[0])} on {node}",
+                hint=f"put it under [postgres.parameters], then {_reset(seen.overridden[0])} on {node}, then haop up",
             )  # fmt: skip
 
 
-@_check("restart-pending", "no setting waits for a restart", why=_DRIFT)
+@_check("restart-needed", "no setting waits for a restart", why=_DRIFT)
 def pending(facts: Facts) -> Told:
     """Settings that wait for a restart."""
     yield from facts.silent
     for node, seen in facts.answering.items():
         if seen.pending:
-            yield warning(
-                f"{', '.join(seen.pending)} of {node} changed, and is in force after a restart only", node=node,
-                hint=f"haop restart {node}; all nodes, without an outage: haop restart --rolling",
+            yield info(
+                f"not yet in effect on {node}: {', '.join(map(str, seen.pending))}", node=node,
+                hint="haop up --yes restarts what needs it, one node after the other",
             )  # fmt: skip
 
 
@@ -177,7 +173,7 @@ def listens_beyond(facts: Facts) -> Told:
         if any(not near(word.strip()) for word in value.split(",")):
             yield warning(
                 f"{node} listens on {value}: other machines reach it", node=node,
-                hint="haop down; haop up starts it on loopback",
+                hint=f"haop restart {node} starts it on loopback",
             )  # fmt: skip
 
 
@@ -192,7 +188,7 @@ def near(address: str) -> bool:
 
 def _mend(facts: Facts, node: str, name: str) -> str:
     if name in facts.answering[node].overridden:
-        return f"{_reset(name)} on {node}, then SELECT pg_reload_conf()"
+        return f"{_reset(name)} on {node}, then haop up"
     return _MEND if name in facts.spec.parameters else f"set {name} in haop.toml, then haop up"
 
 

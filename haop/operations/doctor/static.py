@@ -6,6 +6,8 @@ from functools import partial
 
 from haop.model.diagnosis import Check, Gap, Group, Symptom, Told, checking, error, info, warning
 from haop.model.spec import ClusterSpec, Durability, node_image
+from haop.operations import strays
+from haop.operations.doctor.cluster import symptom
 from haop.operations.doctor.facts import Facts
 
 _check = partial(checking, Group.PROJECT)
@@ -13,6 +15,7 @@ _PLAIN_TEXT = (
     "Passwords that others can read are the usual way in (docker-library/postgres#111, bitnami/containers#25317)."
 )
 _STACK = "An edit that nobody knows of is lost, or wins, at the worst moment (docker-library/postgres#1226)."
+_STRAY = "A node that nobody names is not watched, and its slot keeps WAL (zalando/postgres-operator#2012)."
 _FLOATING = (
     "A tag that moves brings another C library, which sorts text differently: indexes are then silently "
     "wrong (docker-library/postgres#1356)."
@@ -125,6 +128,15 @@ def stack_stale(facts: Facts) -> Told:
         yield warning("files below .haop that the stack mounts are missing", hint="haop render writes them")
 
 
+@_check("not-in-haop-toml", "haop.toml names everything that is here", why=_STRAY)
+def not_named(facts: Facts) -> Told:
+    """A node or a service that is still here."""
+    if isinstance(facts.strays, Gap):
+        yield facts.strays
+        return
+    yield from map(symptom, strays.findings(facts.strays))
+
+
 @_check(
     "up-refused",
     "nothing is in the way of haop up",
@@ -206,6 +218,7 @@ PROJECT: tuple[Check[Facts], ...] = (
     not_ignored,
     stack_edited,
     stack_stale,
+    not_named,
     up_refused,
     image_floating,
     single_host,

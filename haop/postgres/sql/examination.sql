@@ -7,7 +7,6 @@ SELECT
         WHEN setting::text ~ '^[0-9]+$' AND unit IN ('B', 'kB', '8kB', '16MB', 'MB')
         THEN (setting::bigint * pg_size_bytes(CASE WHEN unit ~ '^[0-9]' THEN unit ELSE '1 ' || unit END))::text
         ELSE setting END) FROM pg_settings) AS settings,
-    (SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM pg_settings WHERE pending_restart) AS pending,
     (SELECT coalesce(array_agg(DISTINCT name), '{}') FROM pg_file_settings
         WHERE sourcefile = current_setting('data_directory') || '/postgresql.auto.conf'
         AND name NOT IN ('primary_conninfo', 'primary_slot_name', 'synchronous_standby_names')) AS overridden,
