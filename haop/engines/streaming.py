@@ -32,6 +32,7 @@ class StreamingEngine:
     def __init__(self, spec: ClusterSpec, runtime: Runtime, secrets: Secrets, tls: Path) -> None:
         self.spec = spec
         self.runtime = runtime
+        self.sync = spec.durability is Durability.SYNC
         self._secrets = secrets
         self._tls = tls
 
@@ -70,10 +71,6 @@ class StreamingEngine:
         """Ask every node, all at once."""
         return observe_cluster(self.spec, self.runtime, self.admin)
 
-    @property
-    def _sync(self) -> bool:
-        return self.spec.durability is Durability.SYNC
-
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
         return self.runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
@@ -95,7 +92,7 @@ class StreamingEngine:
         chosen = candidate(status, to)
         silent = [node for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced]
         unknown = [node.name for node in silent if node.service.state is not State.ABSENT]
-        if self._sync and to is None and (mute := [name for name in unknown if self.is_standby(name)]):
+        if self.sync and to is None and (mute := [name for name in unknown if self.is_standby(name)]):
             raise Refused(
                 f"{' and '.join(mute)} does not answer, and may have confirmed writes that {chosen} lacks",
                 hint=f"bring it back: haop up; or do without what only it may have: haop failover --to {chosen}",
@@ -140,7 +137,7 @@ class StreamingEngine:
         until one has joined.
         """
         note("promoting", name)
-        if self._sync:
+        if self.sync:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
         self._promote(connection, name)
         note("promoted", name)
@@ -167,9 +164,14 @@ class StreamingEngine:
     def point(self, standby: str, primary: str) -> None:
         """Let a running standby follow another primary, through its slot there."""
         with connected(self.runtime.endpoint(standby), self.admin) as connection:
-            conninfo = pointed_at(replication.upstream(connection), self.runtime.places()[primary])
-            replication.follow(connection, conninfo, self.spec.node(standby).slot)
+            followed = replication.upstream(connection)
+            if followed:
+                conninfo = pointed_at(followed, self.runtime.places()[primary])
+                replication.follow(connection, conninfo, self.spec.node(standby).slot)
             replication.drop_slots(connection, [node.slot for node in self.spec.nodes])
+        if not followed:  # by somebody's hand; the node script knows it
+            self.runtime.stop(standby)
+            self.runtime.start(self.services()[standby])
 
     def rejoin(self, node: str, note: Note) -> None:
         """Follow where that is possible, else rewind; the node script finds out which. A rebuild is completed."""
@@ -205,9 +207,9 @@ class StreamingEngine:
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
-        confirming = [node.name for node in status.standbys if status.streams(node.name)] if self._sync else []
+        confirming = [node.name for node in status.standbys if status.streams(node.name)] if self.sync else []
         # Nobody streams: then writes wait, as sync promises; that they do not is an operator's decision.
-        kept = self._sync and not confirming
+        kept = self.sync and not confirming
         if status.primary and not kept and status.primary.server.synchronous_standby_names != quorum(confirming):
             with connected(status.primary.endpoint, self.admin) as connection:
                 replication.set_synchronous(connection, confirming)

@@ -140,11 +140,11 @@ def _release(cluster: Cluster, name: str) -> None:
 
 def point_the_lost(cluster: Cluster) -> None:
     """Let standbys that follow a former primary follow this one: they were away when it was promoted, or haop was."""
-    status = cluster.engine.observe()
+    engine, status = cluster.engine, cluster.engine.observe()
     if primary := status.primary:
         for standby in status.standbys:
             if not status.streams(standby.name) and not status.diverged(standby):
-                cluster.engine.point(standby.name, primary.name)
+                engine.point(standby.name, primary.name)
 
 
 def withdraw(cluster: Cluster) -> None:
