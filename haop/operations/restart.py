@@ -145,6 +145,8 @@ def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
             lambda: _accepts_writes(cluster, name), deadline=_START_SECONDS, pause=0.02,
             waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
         )  # fmt: skip
+        followers = frozenset(standby.name for standby in observed.standbys if observed.streams(standby.name))
+        cluster.engine.await_streaming(followers, REJOIN_SECONDS)
 
 
 def _accepts_writes(cluster: Cluster, name: str) -> bool:
