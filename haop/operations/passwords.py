@@ -12,7 +12,7 @@ from haop.postgres.connection import BoundedConnection, connected
 from haop.postgres.pointing import followed_by
 from haop.project import Project
 
-_KNOWN = "superuser_password"
+_KNOWN = "secrets/superuser_password"
 _REJECTED = "the server rejects the password"
 
 
@@ -66,9 +66,11 @@ def _recall(project: Project) -> tuple[str, ...]:
 
 
 def _remember(project: Project, *passwords: str) -> None:
-    """Only who owns the project can read it; whole or not at all."""
+    """Nobody but who owns the project can read it, or enter its folder; whole or not at all."""
     if _recall(project) != passwords:
-        making = project.state / f"{_KNOWN}.new"
+        known = project.state / _KNOWN
+        known.parent.mkdir(mode=0o700, exist_ok=True)
+        making = known.with_suffix(".new")
         making.touch(mode=0o600)
         making.write_text("\n".join(passwords), encoding="utf-8")
-        making.replace(project.state / _KNOWN)
+        making.replace(known)

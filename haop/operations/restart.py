@@ -148,7 +148,8 @@ def _replayed(cluster: Cluster, standbys: frozenset[str]) -> None:
 
 
 def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
-    node = cluster.engine.observe().node(name)
+    observed = cluster.engine.observe()
+    node = observed.node(name)
     if not is_primary(cluster, name):
         with progress.step(f"restart {name}"):
             _anew(cluster, name, progress)
@@ -163,6 +164,8 @@ def _restart(cluster: Cluster, name: str, progress: Progress) -> None:
             lambda: _accepts_writes(cluster, name), deadline=_START_SECONDS, pause=0.02,
             waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
         )  # fmt: skip
+        followers = frozenset(standby.name for standby in observed.standbys if observed.streams(standby.name))
+        cluster.engine.await_streaming(followers, REJOIN_SECONDS)
 
 
 def _accepts_writes(cluster: Cluster, name: str) -> bool:

@@ -286,7 +286,7 @@ def test_new_passwords_in_env_become_those_of_the_servers(shop: Shop, monkeypatc
     assert "change passwords: postgres" in told
     assert "change passwords: " in told
     assert not [password for password in secret if password in told]
-    assert (shop.root / ".haop/superuser_password").stat().st_mode & 0o777 == 0o600
+    assert (shop.root / ".haop/secrets/superuser_password").stat().st_mode & 0o777 == 0o600
     # Every node starts with them, and a new one is cloned with them.
     restart.everything(shop.cluster, Quiet())
     standby = support.standby_of(shop.cluster)

@@ -260,7 +260,7 @@ def test_each_secret_below_haop_that_others_reach_is_named_and_closed(folder: Pa
     cluster = support.make_project(folder / "shop")
     state = cluster.project.state
     folders = [state / name for name in ("secrets/db1", "local/db1/secrets", "salvage/db1-1")]
-    files = [state / name for name in ("superuser_password", "local/db1/secrets/passfile", "tls/ca.key")]
+    files = [state / name for name in ("secrets/superuser_password", "local/db1/secrets/passfile", "tls/ca.key")]
     for path in folders:
         path.mkdir(parents=True)
         path.chmod(0o755)

@@ -16,7 +16,7 @@ from haop.project import CONFIG, ENV, STATE, Project, Secrets
 # Below `.haop`: folders that only their owner may enter, and keys and passwords that only their owner may read.
 _PRIVATE = (
     "secrets", "secrets/*/", "local", "local/*/", "local/*/secrets", "local/*/secrets/*", "tls/*.key",
-    "superuser_password*", "salvage", "salvage/*/",
+    "secrets/superuser_password*", "salvage", "salvage/*/",
 )  # fmt: skip
 
 
