@@ -122,16 +122,6 @@ class RoleFacts:
     connects_to: tuple[str, ...]  # databases
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A line of `pg_hba.conf`, as the server understands it."""
-
-    line: int
-    text: str
-    method: str | None
-    error: str | None
-
-
 def judge_role(name: str, facts: RoleFacts | None) -> tuple[str, ...]:
     """What a role that replicates may too much, or lacks; nothing where it can replicate and nothing else.
 
@@ -152,22 +142,6 @@ def judge_role(name: str, facts: RoleFacts | None) -> tuple[str, ...]:
         *(f"CONNECT on database {database}" for database in connects_to),
     )
     return tuple(dict.fromkeys(told))
-
-
-def judge_rules(rules: Sequence[Rule]) -> tuple[str, ...]:
-    """The lines that let in somebody without scram-sha-256, or that the server cannot use.
-
-    >>> judge_rules([Rule(line=3, text="host all all 10.0.0.0/8", method="trust", error=None),
-    ...              Rule(line=4, text="host all all all", method="scram-sha-256", error=None)])
-    ('line 3: host all all 10.0.0.0/8 trust',)
-    """
-    broken = (f"line {rule.line}: {rule.error}" for rule in rules if rule.error)
-    weak = (
-        f"line {rule.line}: {rule.text} {rule.method}"
-        for rule in rules
-        if not rule.error and rule.method not in {"scram-sha-256", "reject"}
-    )
-    return (*weak, *broken)
 
 
 def judge_tables(

@@ -3,30 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from haop.model.hba import Rule
 from haop.model.settings import Pending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotSeen:
-    """A row of `pg_replication_slots`, of any type."""
-
-    name: str
-    physical: bool
-    active: bool
-    wal_status: str | None
-    retained_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleSeen:
-    """A line of `pg_hba.conf`, as the server read it."""
-
-    line: int
-    kind: str  # local, host, hostssl, ...
-    databases: tuple[str, ...]
-    address: str  # "" for a local line
-    method: str
-    error: str | None
+from haop.model.status import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +16,11 @@ class ServerSeen:
     settings: Mapping[str, str]  # as pg_settings has them, sizes in bytes
     pending: tuple[Pending, ...] = ()  # in force after a restart
     overridden: tuple[str, ...] = ()  # set by ALTER SYSTEM, and not by haop
-    rules: tuple[RuleSeen, ...] = ()
+    rules: tuple[Rule, ...] = ()
     verifiers: Mapping[str, str] = field(default_factory=dict, repr=False)  # role to what pg_authid holds
     databases: Mapping[str, str] = field(default_factory=dict)  # name to owner
     collations: tuple[str, ...] = ()  # what was made with another version of its collation
-    slots: tuple[SlotSeen, ...] = ()
+    slots: tuple[Slot, ...] = ()
     replay: str = "not paused"
     leftovers: tuple[str, ...] = ()  # folders beside the data directory that an interrupted clone left
     wal_bytes: int = 0  # size of pg_wal

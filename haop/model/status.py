@@ -29,9 +29,10 @@ class Sender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A physical row of `pg_replication_slots`."""
+    """A row of `pg_replication_slots`."""
 
-    slot_name: str
+    name: str
+    physical: bool = True
     active: bool
     wal_status: str | None
     retained_bytes: int
@@ -132,11 +133,11 @@ class ClusterStatus:
             return None
         return next((s for s in self.primary.server.senders if s.application_name == name), None)
 
-    def slot(self, slot_name: str) -> Slot | None:
+    def slot(self, name: str) -> Slot | None:
         """That slot on the primary."""
         if not self.primary:
             return None
-        return next((s for s in self.primary.server.slots if s.slot_name == slot_name), None)
+        return next((s for s in self.primary.server.slots if s.name == name), None)
 
     def streams(self, name: str) -> bool:
         """Whether that standby receives from the primary: both ends say so, on one timeline."""

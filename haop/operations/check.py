@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import chain
 
 from haop.errors import ConnectionFailed, NoPrimary
-from haop.model.checking import Check, Checked, NotRead, Outcome, Reading, judge_role, judge_rules, judge_tables
+from haop.model.checking import Check, Checked, NotRead, Outcome, Reading, judge_role, judge_tables
+from haop.model.hba import judge_rules
 from haop.model.status import ClusterStatus, Reachable, Unreachable
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress

@@ -8,8 +8,10 @@ from psycopg.rows import dict_row
 from haop.clock import SYSTEM_CLOCK
 from haop.errors import ConnectionFailed
 from haop.model.endpoint import Endpoint
-from haop.model.examined import RuleSeen, ServerSeen, SlotSeen
+from haop.model.examined import ServerSeen
 from haop.model.settings import Pending
+from haop.model.status import Slot
+from haop.postgres import hba
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.queries import query
 
@@ -30,8 +32,8 @@ def server(endpoint: Endpoint, login: Login, database: str) -> ServerSeen:
         row = cursor.execute(query("examination")).fetchone()
         took = SYSTEM_CLOCK.monotonic() - asked
         assert row is not None
-        rules = tuple(_rule(r) for r in cursor.execute(query("rules")))
-        slots = tuple(SlotSeen(**r) for r in cursor.execute(query("all_slots")))
+        rules = hba.rules(connection)
+        slots = tuple(Slot(**r) for r in cursor.execute(query("slots")))
         pending = tuple(Pending(**r) for r in cursor.execute(query("pending")))
         collations = _collations(connection)
     clock = row.pop("clock")
@@ -60,13 +62,3 @@ def _collations_of(endpoint: Endpoint, login: Login) -> set[str]:
     except ConnectionFailed:
         # It takes no connections at all (ALLOW_CONNECTIONS false): then it has no columns that anybody sorts by.
         return set()
-
-
-def _rule(row: dict[str, Any]) -> RuleSeen:
-    values = {
-        **row,
-        "databases": tuple(row["databases"] or ()),
-        "kind": row["kind"] or "",
-        "method": row["method"] or "",
-    }
-    return RuleSeen(**values)

@@ -25,7 +25,7 @@ def ask(connection: BoundedConnection) -> Server:
         row = cursor.execute(query("node")).fetchone()
         assert row is not None
         senders = tuple(Sender(**r) for r in cursor.execute(query("senders")))
-        slots = tuple(Slot(**r) for r in cursor.execute(query("slots")))
+        slots = tuple(slot for r in cursor.execute(query("slots")) if (slot := Slot(**r)).physical)
     return Server(
         role=Role(row.pop("role")),
         lsn=Lsn.parse(row.pop("lsn") or "0/0"),

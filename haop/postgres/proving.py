@@ -6,12 +6,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import class_row
 
 from haop.errors import ConnectionFailed, DeadlineExceeded
-from haop.model.checking import Rule
 from haop.model.endpoint import Endpoint
-from haop.postgres import replication
+from haop.model.hba import Rule
+from haop.postgres import hba, replication
 from haop.postgres.connection import BoundedConnection, Login, connected, reason
 from haop.postgres.queries import query
 from haop.waiting import wait_until
@@ -100,8 +99,8 @@ def rules(endpoint: Endpoint, login: Login) -> tuple[Rule, ...]:
     Raises:
         ConnectionFailed: it did not answer.
     """
-    with connected(endpoint, login) as link, link.cursor(row_factory=class_row(Rule)) as cursor:
-        return tuple(cursor.execute(query("hba")))
+    with connected(endpoint, login) as link:
+        return hba.rules(link)
 
 
 def databases(endpoint: Endpoint, login: Login) -> tuple[tuple[str, bool], ...]:

@@ -11,13 +11,12 @@ from haop.model.checking import (
     Outcome,
     Reading,
     RoleFacts,
-    Rule,
     TableName,
     Unreadable,
     judge_role,
-    judge_rules,
     judge_tables,
 )
+from haop.model.hba import Rule, judge_rules
 from haop.model.lsn import Lsn
 from tests.unit.test_decisions import NOW
 
@@ -95,14 +94,18 @@ def test_a_superuser_connects_everywhere_and_that_is_not_told_apart() -> None:
     assert judge_role("replicator", facts) == ("lacks REPLICATION", "SUPERUSER")
 
 
-@pytest.mark.parametrize("method", ["trust", "password", "md5", "peer", "ident", "cert", None])
-def test_only_scram_and_reject_let_nobody_in_unasked(method: str | None) -> None:
-    good = [
-        Rule(line=n, text="host all all all", method=m, error=None) for n, m in ((1, "scram-sha-256"), (2, "reject"))
-    ]
+def line(number: int, method: str, kind: str = "host", error: str | None = None) -> Rule:
+    return Rule(
+        line=number, kind=kind, databases=("all",), address="", method=method, error=error, text=f"{kind} all all all"
+    )
+
+
+@pytest.mark.parametrize("method", ["trust", "password", "md5", "peer", "ident", "cert", "ldap", ""])
+def test_only_scram_and_reject_let_nobody_in_unasked(method: str) -> None:
+    good = [line(1, "scram-sha-256"), line(2, "reject"), line(3, "peer", kind="local")]
     assert judge_rules(good) == ()
-    assert len(judge_rules([*good, Rule(line=3, text="host all all all", method=method, error=None)])) == 1
+    assert judge_rules([*good, line(4, method)]) == (f"line 4: host all all all {method}".rstrip(),)
 
 
 def test_a_line_that_the_server_cannot_use_is_told() -> None:
-    assert judge_rules([Rule(line=9, text="", method=None, error="invalid")]) == ("line 9: invalid",)
+    assert judge_rules([line(9, "", error="invalid")]) == ("line 9: invalid",)

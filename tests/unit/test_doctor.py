@@ -16,13 +16,14 @@ from haop.cli import doctor_report
 from haop.model.containers import ComposeSpec, RedisSpec, WebSecrets, WebSpec
 from haop.model.diagnosis import Diagnosis, Gap, Outcome
 from haop.model.endpoint import Endpoint
-from haop.model.examined import ContainerSeen, MachineSeen, MountSeen, PlaceSeen, RuleSeen, ServerSeen, SlotSeen
+from haop.model.examined import ContainerSeen, MachineSeen, MountSeen, PlaceSeen, ServerSeen
+from haop.model.hba import Rule
 from haop.model.health import Finding, Health, Severity
 from haop.model.lsn import Lsn
 from haop.model.service import ServiceState, State
 from haop.model.settings import Pending
 from haop.model.spec import ClusterSpec, Durability, NodeSpec
-from haop.model.status import ClusterStatus, Reachable, Role, Server, Unreachable
+from haop.model.status import ClusterStatus, Reachable, Role, Server, Slot, Unreachable
 from haop.operations.doctor import fixes
 from haop.operations.doctor.cluster import CLUSTER
 from haop.operations.doctor.examination import REGISTRY, judge
@@ -67,12 +68,12 @@ VERIFIERS = {
 }  # fmt: skip
 
 
-def rule(line: int, databases: str, address: str = "samenet", method: str = "scram-sha-256") -> RuleSeen:
-    return RuleSeen(line=line, kind="host", databases=(databases,), address=address, method=method, error=None)
+def rule(line: int, databases: str, address: str = "samenet", method: str = "scram-sha-256") -> Rule:
+    return Rule(line=line, kind="host", databases=(databases,), address=address, method=method, error=None, text="")
 
 
-def slot(name: str, *, active: bool = True, status: str = "reserved", physical: bool = True) -> SlotSeen:
-    return SlotSeen(name=name, physical=physical, active=active, wal_status=status, retained_bytes=0)
+def slot(name: str, *, active: bool = True, status: str = "reserved", physical: bool = True) -> Slot:
+    return Slot(name=name, physical=physical, active=active, wal_status=status, retained_bytes=0)
 
 
 def node(name: str, role: Role) -> Reachable:
@@ -240,6 +241,7 @@ CASES: list[tuple[str, Change, Severity, str | None, str]] = [
     ("listens-beyond-loopback", setting("db1", listen_addresses="127.0.0.1, 10.0.0.1"), W, "db1", "10.0.0.1"),
     ("hba-weak", server("db1", rules=(rule(3, "all", method="trust"), rule(4, "replication"))), E, "db1", "line 3"),
     ("hba-weak", server("db1", rules=(rule(3, "all", method="md5"), rule(4, "replication"))), W, "db1", "is md5"),
+    ("hba-weak", server("db1", rules=(rule(3, "all", method="ldap"), rule(4, "replication"))), W, "db1", "is ldap"),
     ("hba-open", server("db1", rules=(rule(3, "all", "all"), rule(4, "replication"))), W, "db1", "any address"),
     ("hba-broken", server("db1", rules=(rule(3, "all"),)), E, "db1", "no line for replication"),
     ("hba-broken", server("db1", rules=(replace(rule(3, "replication"), error="bad mask"),)), E, "db1", "bad mask"),

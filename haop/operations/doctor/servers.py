@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from haop.model.diagnosis import Check, Gap, Group, Told, checking, error, warning
-from haop.model.examined import RuleSeen, ServerSeen, SlotSeen
+from haop.model.examined import ServerSeen
+from haop.model.hba import Rule
+from haop.model.status import Slot
 from haop.operations.doctor.facts import Facts
 from haop.postgres import scram
 from haop.project import Secrets
@@ -19,7 +21,6 @@ _SLOT = "A slot that nobody reads keeps WAL until the disk is full (zalando/post
 
 # As a connection that was refused for it says.
 REJECTED = "rejects the password"
-_WEAK = {"md5", "password", "ident"}
 _ANYWHERE = {"0.0.0.0", "::", "all"}  # noqa: S104 - looked for, not bound to
 _MB = 2**20
 
@@ -30,11 +31,11 @@ def hba_weak(facts: Facts) -> Told:
     for node, rule in _rules(facts):
         if isinstance(rule, Gap):
             yield rule
-        elif rule.method == "trust":
+        elif rule.weak and rule.method == "trust":
             yield error(
                 f"line {rule.line} of pg_hba.conf on {node} is trust: no password is asked for", node=node, hint=_HBA
             )
-        elif rule.method in _WEAK:
+        elif rule.weak:
             yield warning(f"line {rule.line} of pg_hba.conf on {node} is {rule.method}", node=node, hint=_HBA)
 
 
@@ -62,7 +63,7 @@ def hba_broken(facts: Facts) -> Told:
             )
 
 
-def _rules(facts: Facts) -> Iterator[tuple[str, RuleSeen | Gap]]:
+def _rules(facts: Facts) -> Iterator[tuple[str, Rule | Gap]]:
     yield from (("", gap) for gap in facts.silent)
     yield from ((node, rule) for node, seen in facts.answering.items() for rule in seen.rules)
 
@@ -155,7 +156,7 @@ def slot_unknown(facts: Facts) -> Told:
         )  # fmt: skip
 
 
-def unknown_slots(facts: Facts) -> Iterator[tuple[str, SlotSeen]]:
+def unknown_slots(facts: Facts) -> Iterator[tuple[str, Slot]]:
     """Node and slot: what nobody reads and no standby needs. On a standby, that is every slot nobody reads."""
     if not facts.primary:
         return

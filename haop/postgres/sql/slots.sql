@@ -1,6 +1,7 @@
--- Which physical replication slots are here, and how much WAL does each retain? PostgreSQL 15 and newer.
+-- Which replication slots are here, and how much WAL does each retain? PostgreSQL 15 and newer.
 SELECT
-    slot_name::text AS slot_name,
+    slot_name::text AS name,
+    slot_type = 'physical' AS physical,
     active,
     wal_status,
     coalesce(CASE
@@ -8,5 +9,5 @@ SELECT
         ELSE pg_current_wal_lsn() - restart_lsn
     END, 0)::bigint AS retained_bytes
 FROM pg_replication_slots
-WHERE slot_type = 'physical' AND NOT temporary
+WHERE NOT temporary
 ORDER BY slot_name
