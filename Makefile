@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## A real failover, from nothing, in a temporary folder
 	$(BIN)/haop demo
 
-test: $(STAMP) ## Every test that this machine can run; repeated tests run 3 times
-	$(BIN)/python -m pytest
+test: $(STAMP) ## Every test that this machine can run, two at a time; repeated tests run 3 times
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 soak: $(STAMP) ## The repeated tests, as often as their issues ask
 	HAOP_SOAK=1 $(BIN)/python -m pytest -m repeated

@@ -16,7 +16,8 @@ from haop.cli.app import app
 from haop.errors import HaopError
 from tests import support
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+# In the environment, so that tests which run beside each other have the same.
+SEED = int(os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**6))))
 MAJORS = (15, 18)
 RUNTIMES = ("local", "compose")
 # Of a test that uses `runtime`: what it says can be said of processes alone; its comment gives the reason.
@@ -42,6 +43,19 @@ def pytest_report_header() -> list[str]:
     if missing := lacking & REQUIRED:
         raise pytest.UsageError(f"HAOP_REQUIRE asks for {', '.join(sorted(missing))}, which this machine lacks")
     return lines
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests run one after the other: those that share a cluster, and those of commands that choose ports."""
+    for item in items:
+        module = item.path.relative_to(Path(__file__).parent.parent)
+        runtime = (
+            item.callspec.params.get("runtime", "")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else ""
+        )
+        group = "cli" if module.parent.name == "cli" else f"{module}{runtime}"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -27,7 +27,8 @@ ODD = "@/%+ &=?#"  # has a form of its own in a URL
 # folders of mode 0700.
 MAY = {
     "local": {
-        "local/*/secrets/passfile": 0o600, "local/*/secrets/superuser_password": 0o600, "secrets/superuser_password": 0o600,
+        "local/*/secrets/passfile": 0o600, "local/*/secrets/superuser_password": 0o600,
+        "secrets/superuser_password": 0o600,
     },
     # In a folder that nobody else can enter; the files are mounted into containers, whose users have other numbers.
     "compose": {
