@@ -233,6 +233,7 @@ def test_a_setting_that_postgres_rejects(refused: Refusals, shop: Path, setting:
 def test_a_port_in_use_is_told_with_its_holder(refused: Refusals, shop: Path) -> None:
     port = load(shop).spec.nodes[1].port
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after another cluster's connections there
         taken.bind(("127.0.0.1", port))
         taken.listen()
         refused("-C", "shop", "up", says=(f"port {port} of db2 is in use by process {os.getpid()} (",))
