@@ -45,6 +45,7 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests run one after the other: those that share a cluster, and those of commands that choose ports."""
     for item in items:
