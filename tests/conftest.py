@@ -17,6 +17,7 @@ from haop.errors import HaopError
 from tests import support
 
 # In the environment, so that tests which run beside each other have the same.
+os.environ.pop("COLUMNS", None)  # what haop prints is as wide wherever tests run
 SEED = int(os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**6))))
 MAJORS = (15, 18)
 RUNTIMES = ("local", "compose")

@@ -496,7 +496,7 @@ def test_logs_for_people_name_node_and_level(haop: Haop, shop: Cluster) -> None:
 
 def test_following_the_logs_sees_what_is_new(folder: Path, shop: Cluster) -> None:
     child = subprocess.Popen(
-        [*HAOP, "-C", "shop", "logs", "-f", "--node", "db1", "--since", "1s"],
+        [*HAOP, "-C", "shop", "logs", "-f", "--node", "db1", "--since", "1m"],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert child.stdout
