@@ -23,7 +23,7 @@ test: $(STAMP) ## Every test that this machine can run, two at a time; repeated 
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 soak: $(STAMP) ## The repeated tests, as often as their issues ask
-	HAOP_SOAK=1 $(BIN)/python -m pytest -m repeated
+	HAOP_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --timeout 3000 -m "repeated or soak"
 
 lint: $(STAMP) ## ruff, mypy, import-linter, shellcheck
 	$(BIN)/ruff format --check .

@@ -51,12 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests run one after the other: those that share a cluster, and those of commands that choose ports."""
     for item in items:
         module = item.path.relative_to(Path(__file__).parent.parent)
-        runtime = (
-            item.callspec.params.get("runtime", "")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else ""
-        )
-        group = "cli" if module.parent.name == "cli" else f"{module}{runtime}"
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        turn = parameters.get("runtime", parameters.get("repetition", 0))
+        group = "cli" if module.parent.name == "cli" else f"{module} {turn % 2 if isinstance(turn, int) else turn}"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -33,6 +33,7 @@ from haop.runtimes.local import LocalRuntime
 from tests.conftest import RUNTIMES, SEED
 
 CODES = {0, 1, 2, 3, 4, 5, 130}
+pytestmark = pytest.mark.soak
 INPUTS = 10_000 if os.environ.get("HAOP_SOAK") else 600
 FUZZED = settings(
     max_examples=INPUTS // 4, deadline=None, database=None,

@@ -263,6 +263,7 @@ def test_what_is_locked_or_not_replayed_is_named(shop: Cluster, haop: Haop) -> N
     support.sql(shop, primary, "DROP TABLE busy, idle", database="shop")
 
 
+@pytest.mark.soak
 @only_local  # pgbench lies beside the other programs; what it does to tables is the same on both
 def test_nothing_differs_on_a_busy_cluster(folder: Path, haop: Haop, runtime: str) -> None:
     major = require(15)
