@@ -176,6 +176,7 @@ def test_an_image_that_is_not_there(haop: Haop, shop: Cluster, where: str) -> No
 def test_a_port_that_a_process_listens_on(refused: Refusals, shop: Cluster) -> None:
     port = shop.project.spec.nodes[1].port
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections may have ended there just now
         taken.bind(("127.0.0.1", port))
         taken.listen()
         refused("-C", "shop", "up", says=(f"port {port} of db2 is in use by process {os.getpid()} (",))

@@ -82,9 +82,12 @@ def test_no_secret_is_shown_by_haop(shop: Cluster, haop: Haop, command: tuple[st
 
 def test_the_folder_of_secrets_is_closed(shop: Cluster) -> None:
     secrets = shop.project.state / "secrets"
-    for folder in (secrets, *secrets.iterdir()):
+    folders = [path for path in secrets.iterdir() if path.is_dir()]
+    for folder in (secrets, *folders):
         assert folder.stat().st_mode & 0o777 == 0o700, folder
-    assert {path.name for path in secrets.iterdir()} == {"db1", "db2", "redis"}
+    assert {path.name for path in folders} == {"db1", "db2", "redis"}
+    (remembered,) = (path for path in secrets.iterdir() if path not in folders)
+    assert (remembered.name, remembered.stat().st_mode & 0o777) == ("superuser_password", 0o600)
 
 
 def test_the_servers_own_copies_are_closed_and_in_memory(shop: Cluster) -> None:
