@@ -33,7 +33,7 @@ from haop.project import load
 from haop.waiting import wait_until
 from tests import support
 from tests.compose import stacks
-from tests.conftest import only_compose, only_local
+from tests.conftest import only_compose, only_local, require
 
 # Writes fail for as long as a primary takes to stop and another to start, not longer: generous, this machine is busy.
 OUTAGE_SECONDS = 10.0
@@ -97,9 +97,10 @@ def never(plan: Sequence[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def pair(runtime: str) -> Iterator[Shop]:
+    major = require(15 if runtime == "local" else 18, runtime)  # the oldest and the newest
     with (
         support.folder() as folder,
-        support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster,
+        support.running(support.make_project(folder / "shop", runtime=runtime, postgres=major)) as cluster,
     ):
         shop = Shop(cluster.project.root, runtime)
         yield shop

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from haop.model.health import Health
+from haop.model.diagnosis import Gap
+from haop.model.health import Health, Severity
 from haop.model.service import State
 from haop.operations import status
 from haop.operations.cluster import Cluster
+from haop.operations.doctor.examination import examine
 from haop.operations.down import down
 from haop.operations.progress import Quiet
 from haop.operations.up import up
@@ -29,6 +31,10 @@ def test_up_from_nothing_is_healthy_and_a_second_up_changes_nothing(folder: Path
         assert found.health is Health.HEALTHY
         before = {node.name: node.server.started_at for node in found.status.reachable}
         assert len(before) == 3
+        examined = examine(cluster.project)
+        assert not [name for name in before if isinstance(examined.facts.servers[name], Gap)], "each version is known"
+        errors = {finding.code for finding in examined.findings if finding.severity is Severity.ERROR}
+        assert errors <= {"not-durable"}, "tests do without fsync"
         up(cluster, Quiet())
         after = {node.name: node.server.started_at for node in status.observe(cluster).status.reachable}
         assert after == before

@@ -5,7 +5,9 @@ SELECT
     (SELECT sum(size)::bigint FROM pg_ls_waldir()) AS wal_bytes,
     (SELECT jsonb_object_agg(name, CASE
         WHEN setting::text ~ '^[0-9]+$' AND unit IN ('B', 'kB', '8kB', '16MB', 'MB')
-        THEN (setting::bigint * pg_size_bytes(CASE WHEN unit ~ '^[0-9]' THEN unit ELSE '1 ' || unit END))::text
+        THEN (setting::bigint * CASE  -- 15 does not know "B"
+            WHEN unit = 'B' THEN 1 WHEN unit ~ '^[0-9]' THEN pg_size_bytes(unit) ELSE pg_size_bytes('1 ' || unit)
+            END)::text
         ELSE setting END) FROM pg_settings) AS settings,
     (SELECT coalesce(array_agg(DISTINCT name), '{}') FROM pg_file_settings
         WHERE sourcefile = current_setting('data_directory') || '/postgresql.auto.conf'

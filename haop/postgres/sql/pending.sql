@@ -9,7 +9,8 @@ SELECT
     current_setting(server.name) AS current,
     coalesce(files.setting, CASE
         WHEN server.unit LIKE '%B' AND server.boot_val NOT LIKE '-%' THEN replace(pg_size_pretty(
-            server.boot_val::bigint * pg_size_bytes(regexp_replace(server.unit, '^(\D)', '1\1'))), ' ', '')
+            server.boot_val::bigint * CASE server.unit  -- 15 does not know "B"
+                WHEN 'B' THEN 1 ELSE pg_size_bytes(regexp_replace(server.unit, '^(\D)', '1\1')) END), ' ', '')
         ELSE server.boot_val || coalesce(server.unit, '')
     END) AS wanted
 FROM pg_settings AS server
