@@ -10,7 +10,7 @@ from haop.engines.observation import observe_cluster
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import Service, State
-from haop.model.spec import ClusterSpec, Durability, quorum
+from haop.model.spec import ClusterSpec, quorum
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
 from haop.postgres import replication
 from haop.postgres.connection import BoundedConnection, Login, connected
@@ -169,8 +169,7 @@ class StreamingEngine:
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
-        streaming = [node.name for node in status.standbys if status.streams(node.name)]
-        confirming = streaming if self._spec.durability is Durability.SYNC else []
+        confirming = [n.name for n in status.standbys if status.streams(n.name) and self._spec.durability == "sync"]
         if status.primary and status.primary.server.synchronous_standby_names != quorum(confirming):
             with connected(status.primary.endpoint, self.admin) as connection:
                 replication.set_synchronous(connection, confirming)
