@@ -151,6 +151,22 @@ def test_a_small_file_takes_the_defaults() -> None:
             "objectives.write_recovery: expected a duration",
         ),
         ("[database]", "[postgres.parameters]\nport = 1\n[database]", "postgres.parameters.port: haop decides"),
+        # What PostgreSQL accepts when it reads it, and then does not start with, or cannot be followed with.
+        (
+            "[database]",
+            "[postgres.parameters]\nmax_connections = 3\n[database]",
+            "max_connections: expected at least 4: 3 of them are reserved",
+        ),
+        (
+            "[database]",
+            "[postgres.parameters]\nmax_wal_senders = 2\n[database]",
+            "max_wal_senders: expected at least 3",
+        ),
+        (
+            "[database]",
+            "[postgres.parameters]\nmax_replication_slots = 1\n[database]",
+            "max_replication_slots: expected at least 2",
+        ),
         ("[database]", "[nonsense]\n[database]", "nonsense: unknown key"),
     ],
 )
