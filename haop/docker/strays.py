@@ -22,6 +22,13 @@ def find(containers: Containers, project: str) -> set[str]:
     return {c["Labels"][_SERVICE] for c in listed} | {name for name in names if containers.volume_exists(name)}
 
 
+def former_name(containers: Containers, identity: str, project: str) -> str | None:
+    """Under which other project this cluster has volumes: its name in `haop.toml` was changed."""
+    with translated("list volumes"):
+        volumes = containers.client.volumes(filters={"label": f"io.haop.id={identity}"})["Volumes"] or []
+    return next((name for v in volumes if (name := v["Labels"].get(_PROJECT, project)) != project), None)
+
+
 def remove(containers: Containers, project: str, name: str) -> None:
     """The container, then the volume, so that a second attempt finds what the first has left."""
     there = containers.volume_exists(name)  # refuses what is not this cluster's

@@ -115,7 +115,7 @@ class ComposeRuntime:
         """Refuse an engine that cannot be used, another project's name, volumes or ports."""
         from haop.runtimes import container_checks  # noqa: PLC0415 - only who starts something pays for it
 
-        container_checks.check(self._project, self._containers, settings)
+        container_checks.check(self._project, self._containers, self._identity, settings)
 
     def provide(self, services: Mapping[str, Service]) -> None:
         """Files below `.haop/secrets`, which compose.yaml names."""

@@ -20,13 +20,14 @@ def published(spec: ClusterSpec) -> dict[str, int]:
     return {node.name: node.port for node in spec.nodes} | {name: addon.port for name, addon in spec.addons.items()}
 
 
-def check(project: Project, containers: "Containers", settings: str) -> None:
+def check(project: Project, containers: "Containers", identity: str, settings: str) -> None:
     """Refuse an engine that cannot be used, what belongs to somebody else, ports in use, settings that are wrong.
 
     Raises:
         Refused: with what is in the way.
     """
     from haop.docker.compose import check_version  # noqa: PLC0415 - beside the engine, which is imported when asked
+    from haop.docker.strays import former_name  # noqa: PLC0415 - the same
     from haop.docker.volumes import check_adopted  # noqa: PLC0415 - the same
 
     spec = project.spec
@@ -41,6 +42,11 @@ def check(project: Project, containers: "Containers", settings: str) -> None:
                 f"{key} in {CONFIG}: there is no folder {project.root / folder}", hint="it is relative to haop.toml"
             )
     containers.check_all()
+    if former := former_name(containers, identity, spec.name):
+        raise Refused(
+            f"this cluster is named {former}: its volumes are; under the name {spec.name} it would begin anew, empty",
+            hint=f'set name = "{former}" in {CONFIG}; a new cluster is made by: haop init, in another folder',
+        )
     for name in (*(node.name for node in spec.nodes), "cluster", "redis"):
         containers.volume_exists(name)
     for name, volume in spec.adopted.items():

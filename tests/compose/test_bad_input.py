@@ -236,6 +236,12 @@ def test_a_volume_of_another_cluster(folder: Path, haop: Haop) -> None:
         for cluster in (one, two):
             assert haop("-C", str(cluster.project.root), "down").code == 0
         names = one.project.spec.name, two.project.spec.name
+        config(one).write_text(config(one).read_text().replace(f'name = "{names[0]}"', 'name = "renamed"'))
+        renamed = haop("-C", "one", "up")
+        assert (renamed.code, f"this cluster is named {names[0]}" in renamed.err) == (2, True), (
+            "it would begin anew, empty"
+        )
+        config(one).write_text(config(one).read_text().replace('name = "renamed"', f'name = "{names[0]}"'))
         stacks.docker(
             "run", "--rm", "--volume", f"{names[0]}_db2:/from:ro", "--volume", f"{names[1]}_db2:/to",
             "--entrypoint", "sh", "postgres:18", "-c", "rm -rf /to/18 && cp -a /from/18 /to/18",
