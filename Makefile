@@ -20,10 +20,10 @@ demo: $(STAMP) ## A real failover, from nothing, in a temporary folder
 	$(BIN)/haop demo
 
 test: $(STAMP) ## Every test that this machine can run, two at a time; repeated tests run 3 times
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2
 
 soak: $(STAMP) ## The repeated tests, as often as their issues ask
-	HAOP_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --timeout 3000 -m "repeated or soak"
+	HAOP_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --timeout 3000 -m "repeated or soak"
 
 lint: $(STAMP) ## ruff, mypy, import-linter, shellcheck
 	$(BIN)/ruff format --check .

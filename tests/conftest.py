@@ -3,11 +3,13 @@
 import gc
 import os
 import random
+import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -46,15 +48,30 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # of the plugin that runs tests beside each other
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Which tests run one after the other: those that share a cluster, and those of commands that choose ports."""
-    for item in items:
-        module = item.path.relative_to(Path(__file__).parent.parent)
-        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        turn = parameters.get("runtime", parameters.get("repetition", 0))
-        group = "cli" if module.parent.name == "cli" else f"{module} {turn % 2 if isinstance(turn, int) else turn}"
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log)
+
+
+def group(nodeid: str) -> str:
+    """The module with its runtime; of a test that is repeated on clusters of its own, every second one.
+
+    >>> group("tests/cli/test_lock.py::test_a"), group("tests/drills/test_a.py::test_b[compose-kill-18]")
+    ('tests/cli', 'tests/drills/test_a.py compose')
+    """
+    module, _, name = nodeid.partition("::")
+    if module.startswith("tests/cli/"):
+        return "tests/cli"
+    runtime = re.search(r"[-\[](local|compose)[-\]]", name)
+    turn = re.search(r"\[(\d+)\]$", name)
+    return f"{module} {runtime[1] if runtime else int(turn[1]) % 2 if turn else ''}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

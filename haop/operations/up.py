@@ -137,13 +137,12 @@ class _Up:
         addons = self.idle_addons()
         told = f"{'clone' if empty else 'start'} {', '.join(names)}; " if names else ""
         told += f"start {', '.join(addons)}; " if addons else ""
-        with self.progress.step(f"{told}database"):
+        with self.progress.step(f"{told}database"), self.ended_together(empty):
             # Those that run, too: from now on the runtime may start them by itself.
             self.start((*names, *addons, *(name for name in self.nodes if self.runs(name))))
-            with self.ended_together(empty):
-                self.make_database()
-                self.await_clones(empty)
-                self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
+            self.make_database()
+            self.await_clones(empty)
+            self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
 
     @contextmanager
     def ended_together(self, clones: tuple[str, ...]) -> Iterator[None]:
