@@ -44,9 +44,11 @@ def place(containers: Containers, service: str) -> PlaceSeen:
         HaopError: it does not run, or cannot tell.
     """
     with translated(f"look into {service}"):
-        client, argv = containers.client, ["sh", "-c", _LOOK]
-        started = client.exec_create(containers.id(service), argv)["Id"]
-        told = client.exec_start(started).decode(errors="replace").split()
+        client, argv, told = containers.client, ["sh", "-c", _LOOK], []
+        for _ in range(3):  # a busy engine may end a short program before it passes on what that printed
+            started = client.exec_create(containers.id(service), argv)["Id"]
+            if told := client.exec_start(started).decode(errors="replace").split():
+                break
     try:
         disk, free, mode, owner = told[0], int(told[3]), int(told[-2], 8), told[-1]
     except (IndexError, ValueError):
