@@ -7,9 +7,12 @@ import typer
 from haop.cli.options import JsonOption, YesOption, folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from haop.operations.doctor.examination import Examination
     from haop.operations.doctor.fixes import Fix
+    from haop.operations.doctor.treatment import Treated
+    from haop.project import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -52,29 +55,36 @@ def doctor(
       haop doctor --json | jq '.checks[] | select(.outcome == "found")'
     """
     from haop.cli import doctor_report
-    from haop.cli.console import ERR, OUT, print_json
+    from haop.cli.console import OUT, print_json
     from haop.operations import lock
     from haop.operations.doctor.examination import examine
-    from haop.operations.doctor.treatment import Treated, treat
     from haop.project import load
-
-    def tell(treated: Treated) -> None:
-        ERR.print(doctor_report.treated(treated), soft_wrap=True)
 
     project = load(folder(ctx))
     if fix:  # before it looks: what another haop is about to change is not to be mended
         ctx.with_resource(lock.held(project, "doctor --fix"))
     examination = examine(project)
-    done: tuple[Treated, ...] = ()
+    done: Sequence[Treated] = ()
     if fix:
-        examination, treatment = treat(project, examination, may=_allowed(assume=yes), tell=tell)
-        done = tuple(treatment)
+        examination, done = _mended(project, examination, assume=yes)
     if as_json:
         print_json(doctor_report.document(examination, done))
     else:
         OUT.print(doctor_report.report(examination))
     if code := doctor_report.exit_code(examination):
         raise typer.Exit(code)
+
+
+def _mended(project: "Project", found: "Examination", *, assume: bool) -> "tuple[Examination, Sequence[Treated]]":
+    """Mend what may be, telling each; what is left, and what was done."""
+    from haop.cli import doctor_report
+    from haop.cli.console import ERR
+    from haop.operations.doctor.treatment import treat
+
+    def tell(treated: "Treated") -> None:
+        ERR.print(doctor_report.treated(treated), soft_wrap=True)
+
+    return treat(project, found, may=_allowed(assume=assume), tell=tell)
 
 
 def _allowed(*, assume: bool) -> "Callable[[Fix], bool]":

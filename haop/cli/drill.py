@@ -8,6 +8,7 @@ from haop.cli import drill_past, healing
 from haop.cli.options import JsonOption, YesOption, confirm, opened
 
 if TYPE_CHECKING:
+    from haop.drills.drill import FailoverDrill
     from haop.drills.faults import Fault
     from haop.drills.report import Report
     from haop.drills.verdict import Word
@@ -60,18 +61,11 @@ def failover(
       haop drill failover --fault pause --yes --json
       haop drill failover --repeat 20 --yes
     """
-    from haop.cli.steps import Steps
-    from haop.drills.drill import FailoverDrill
     from haop.drills.faults import Fault
 
     cluster = opened(ctx, changing="drill failover")
     healing.heal_first(cluster, assume=yes)
-    drill = FailoverDrill(cluster, Fault(fault), Steps())
-    drill.require_steady_state()
-    told = f", {repeat} drills in a row" if repeat > 1 else ""
-    confirm(
-        f"{fault.capitalize()} {drill.old_primary}, the primary of '{cluster.project.spec.name}'{told}?", assume=yes
-    )
+    drill = _confirmed(cluster, Fault(fault), repeat, assume=yes)
     try:
         if repeat > 1:
             _repeat(cluster, Fault(fault), repeat, as_json=as_json)
@@ -79,6 +73,19 @@ def failover(
             show(drill.run(), as_json=as_json)
     finally:
         healing.remind(cluster)
+
+
+def _confirmed(cluster: "Cluster", fault: "Fault", repeat: int, *, assume: bool) -> "FailoverDrill":
+    """The drill that is going to be run, once the cluster is steady and the operator has agreed."""
+    from haop.cli.steps import Steps
+    from haop.drills.drill import FailoverDrill
+
+    drill = FailoverDrill(cluster, fault, Steps())
+    drill.require_steady_state()
+    told = f", {repeat} drills in a row" if repeat > 1 else ""
+    name = cluster.project.spec.name
+    confirm(f"{fault.capitalize()} {drill.old_primary}, the primary of '{name}'{told}?", assume=assume)
+    return drill
 
 
 @app.command()

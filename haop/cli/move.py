@@ -83,7 +83,7 @@ def failover(
     told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
     if not dry_run:
         confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
-        plan = operation.execute(cluster, plan.node, _teller())
+        plan = operation.execute(cluster, to, _teller())
     if as_json:
         print_json({
             "schema": "haop.failover/1", "done": not dry_run, "new_primary": plan.node, "fence": plan.fence,

@@ -16,12 +16,11 @@ from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.operations import heal, salvage, status
+from haop.operations import heal, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
-from haop.postgres import drilling, replication
-from haop.postgres.connection import connected
+from haop.postgres import drilling
 from haop.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -99,13 +98,7 @@ class FailoverDrill:
         engine, runtime, spec = self.cluster.engine, self.cluster.runtime, self.cluster.project.spec
         with self.progress.step("arrange: the clients' table, on every node"):
             made = drilling.make_ledger(runtime.endpoint(self.old_primary), engine.admin, spec.database, spec.owner)
-            for node in spec.nodes:
-                if node.name != self.old_primary:
-                    with connected(runtime.endpoint(node.name), engine.admin) as link:
-                        wait_until(
-                            lambda link=link: replication.replayed(link, made),  # type: ignore[misc]
-                            deadline=30, waiting_for=f"{node.name} to replay {made}",
-                        )  # fmt: skip
+            verify.replayed(self.cluster, made, engine.observe().standbys)
         yield
         self.survivors = self.read_back()
 

@@ -57,6 +57,11 @@ class Restarts:
         """Whether something is among it that the primary must have before its standbys may."""
         return any(setting.lowered for pending in self.settings.values() for setting in pending)
 
+    @property
+    def waiting(self) -> frozenset[str]:
+        """Everything that has to be restarted."""
+        return frozenset((*self.nodes, *self.outdated))
+
     def __bool__(self) -> bool:
         return bool(self.nodes or self.outdated)
 

@@ -23,8 +23,8 @@ def restart(
         found = status.observe(cluster)
         return replace(found, findings=(*found.findings, _needed(waiting)))
     nodes = {node.name for node in cluster.project.spec.nodes}
-    if waiting.nodes or nodes & set(outdated):
-        restarts.rolling(cluster, progress, outdated)
+    if nodes & waiting.waiting:
+        restarts.rolling(cluster, progress, outdated, only=waiting.waiting)
     if beside := [name for name in outdated if name not in nodes]:
         restarts.addons(cluster, beside, progress)
     if left := restarts.pending(cluster):
@@ -41,8 +41,10 @@ def _plan(cluster: Cluster, waiting: Restarts) -> tuple[str, ...]:
         first = [f"{primary}, the primary, in its place"] if waiting.settings.get(primary) else []
         others = sorted({*waiting.nodes} - {primary})
         lines.append(f"restart {'; then '.join([*first, *([', '.join(others)] if others else [])])}")
-    elif waiting.nodes or nodes & set(waiting.outdated):
-        lines.append(f"restart {', '.join(sorted(nodes - {primary}))}; switch over; {primary} follows")
+    elif names := nodes & waiting.waiting:
+        standbys = sorted(names - {primary})
+        steps = [f"restart {', '.join(standbys)}"] if standbys else []
+        lines.append("; ".join([*steps, *([f"switch over; {primary} follows"] if primary in names else [])]))
         lines += ["then lower in their places, the new primary first, what was lowered"] if waiting.lowers else []
     beside = [name for name in waiting.outdated if name not in nodes]
     return (*lines, *([f"restart {', '.join(beside)}"] if beside else []))

@@ -16,16 +16,15 @@ from haop.errors import DeadlineExceeded, NoPrimary
 from haop.model.lsn import Lsn
 from haop.model.service import State
 from haop.model.status import Reachable
+from haop.operations import verify
 from haop.operations.cluster import Cluster
-from haop.postgres import drilling, replication
-from haop.postgres.connection import connected
+from haop.postgres import drilling
 from haop.project import Project
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
 _RECORD = "open.json"
 _ON_ITS_WAY_SECONDS = 60.0
-_REPLAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +159,7 @@ def finish(cluster: Cluster) -> None:
         DeadlineExceeded: a standby does not replay that.
     """
     dropped = _drop_ledger(cluster)
-    for standby in cluster.engine.observe().standbys:
-        with connected(standby.endpoint, cluster.engine.admin) as link:
-            wait_until(
-                lambda link=link: replication.replayed(link, dropped),  # type: ignore[misc]
-                deadline=_REPLAY_SECONDS, waiting_for=f"{standby.name} to replay {dropped}",
-                hint="a long query on the standby may hold replay back",
-            )  # fmt: skip
+    verify.replayed(cluster, dropped, cluster.engine.observe().standbys)
     for unfinished in (cluster.project.state / "drills").glob("*.new"):
         unfinished.unlink(missing_ok=True)
     clear(cluster.project)

@@ -1,7 +1,7 @@
 """How an operation tells where it is."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
@@ -10,15 +10,3 @@ class Progress(Protocol):
 
     def step(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
         """A step that begins, and ends with the context; what is called in it says how far it is."""
-
-
-class Quiet:
-    """Says nothing."""
-
-    def step(self, title: str) -> AbstractContextManager[Callable[[str], None]]:  # noqa: ARG002 - the protocol's
-        """A context that does nothing."""
-        return nullcontext(_unheard)
-
-
-def _unheard(detail: str) -> None:
-    """Nobody listens."""

@@ -96,8 +96,16 @@ def everything(cluster: Cluster, progress: Progress) -> None:
             _lower(cluster, progress)
 
 
-def rolling(cluster: Cluster, progress: Progress, outdated: Sequence[str] = ()) -> str:
+def rolling(
+    cluster: Cluster, progress: Progress, outdated: Sequence[str] = (), *, only: frozenset[str] | None = None
+) -> str:
     """The standbys, then a switchover, then the old primary; and what only then can be lowered, the primary first.
+
+    Args:
+        cluster: the cluster.
+        progress: told each step.
+        outdated: services whose containers are older than the stack.
+        only: restart these alone, and switch over only where the primary is among them; None: all.
 
     Returns:
         The node that is primary now.
@@ -111,7 +119,7 @@ def rolling(cluster: Cluster, progress: Progress, outdated: Sequence[str] = ()) 
     with audited(cluster.project, "restart --rolling") as outcome:
         nodes, waiting = frozenset(node.name for node in cluster.project.spec.nodes), pending(cluster, outdated)
         if not waiting.primary_first(nodes):
-            _round(cluster, progress)
+            _round(cluster, progress, nodes if only is None else only)
         if pending(cluster).nodes:
             _lower(cluster, progress)
         outcome.detail = "; ".join((*waiting.told(), f"{(primary := _primary(cluster))} is primary"))
@@ -127,10 +135,12 @@ def addons(cluster: Cluster, names: Sequence[str], progress: Progress) -> None:
                 _anew(cluster, name, progress)
 
 
-def _round(cluster: Cluster, progress: Progress) -> None:
+def _round(cluster: Cluster, progress: Progress, names: frozenset[str]) -> None:
     for standby in cluster.engine.observe().standbys:
-        _restart(cluster, standby.name, progress)
-    switchover.execute(cluster, switchover.plan(cluster, None), progress, lambda _event, _node: None)
+        if standby.name in names:
+            _restart(cluster, standby.name, progress)
+    if _primary(cluster) in names:
+        switchover.execute(cluster, switchover.plan(cluster, None), progress, lambda _event, _node: None)
 
 
 def _lower(cluster: Cluster, progress: Progress) -> None:

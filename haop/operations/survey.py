@@ -5,13 +5,12 @@ from contextlib import suppress
 
 from haop.errors import DeadlineExceeded, NoPrimary
 from haop.model.service import Service, State
-from haop.model.status import Reachable
+from haop.operations import verify
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan, plan_up
 from haop.waiting import wait_until
 
 _ANSWER_SECONDS = 30.0
-_OVER = {State.STOPPED, State.ABSENT}
 
 
 def survey(cluster: Cluster, services: Mapping[str, Service]) -> Plan:
@@ -35,10 +34,8 @@ def _start_standbys(cluster: Cluster, services: Mapping[str, Service], stopped: 
     standbys = [name for name in stopped if not cluster.runtime.state(name).fenced and cluster.engine.is_standby(name)]
     for name in standbys:
         cluster.runtime.start(services[name])
-
-    def known() -> bool:
-        nodes = [cluster.engine.observe().node(name) for name in standbys]
-        return all(isinstance(node, Reachable) or node.service.state in _OVER for node in nodes)
-
     with suppress(DeadlineExceeded):
-        wait_until(known, deadline=_ANSWER_SECONDS, pause=0.05, waiting_for=f"{', '.join(standbys)} to answer")
+        wait_until(
+            lambda: verify.settled(cluster, standbys), deadline=_ANSWER_SECONDS, pause=0.05,
+            waiting_for=f"{', '.join(standbys)} to answer",
+        )  # fmt: skip

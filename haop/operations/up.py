@@ -12,7 +12,7 @@ from haop.clock import SYSTEM_CLOCK
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
-from haop.model.status import Reachable, Unreachable
+from haop.model.status import Unreachable
 from haop.operations import converge, heal, passwords, render, restart, salvage, status, strays, verify
 from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
@@ -184,13 +184,10 @@ class _Up:
 
     def await_clones(self, names: tuple[str, ...]) -> None:
         """Wait until each answers, or has ended. A clone takes as long as the database is large: no deadline."""
-
-        def settled() -> bool:
-            observed = self.cluster.engine.observe()
-            nodes = [observed.node(name) for name in names]
-            return all(isinstance(node, Reachable) or node.service.state in _OVER for node in nodes)
-
-        wait_until(settled, deadline=math.inf, pause=0.05, waiting_for=f"{', '.join(names)} to be cloned")
+        wait_until(
+            lambda: verify.settled(self.cluster, names), deadline=math.inf, pause=0.05,
+            waiting_for=f"{', '.join(names)} to be cloned",
+        )  # fmt: skip
 
     def make_database(self) -> None:
         spec = self.cluster.project.spec

@@ -14,6 +14,7 @@ _LINE = re.compile(
     r"(?:backend> )*(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (?P<who>.*?)"
     r"(?P<level>DEBUG\d?|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT|QUERY): +(?P<text>.*)"
 )
+_COMPLAINT = re.compile(r"(?:LOG|WARNING|ERROR|FATAL|PANIC): +(.*)")
 _BELONGS_TO_THE_LAST = {"DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY"}
 
 
@@ -44,3 +45,15 @@ def parse(lines: Iterable[str], node: str) -> Iterator[LogLine]:
             entry = LogLine(entry.at, node, entry.level, f"{entry.message}\n{more}".lstrip("\n"))
     if entry:
         yield entry
+
+
+def complaints(said: str) -> str:
+    """What a server that did not start complained about, joined by " / ": no time stamps, nothing that is usual.
+
+    >>> complaints("08:00 [7] LOG:  skipping missing configuration file / 08:00 [7] FATAL:  too small")
+    'too small'
+    >>> complaints("no such program")
+    'no such program'
+    """
+    told = [match[1] for part in said.split(" / ") if (match := _COMPLAINT.search(part))]
+    return " / ".join(text for text in told if not text.startswith("skipping missing")) or said

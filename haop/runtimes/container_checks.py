@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from haop.errors import HaopError, Refused
 from haop.model.containers import layout
 from haop.model.spec import POSTGRES_VERSIONS, ClusterSpec, node_image
+from haop.postgres.log import complaints
 from haop.project import CONFIG, Project
 from haop.runtimes import processes
 
@@ -153,6 +154,6 @@ def check_settings(containers: "Containers", image: str, settings: str) -> None:
     path = PurePosixPath("/tmp/postgresql.conf")  # noqa: S108 - of a container that lives for this alone
     argv = ["postgres", "-C", "wal_level", "-c", f"config_file={path}", "-D", "/"]
     if problem := containers.try_out(image, argv, path, settings):
-        told = problem.replace(str(path), "stack/postgresql.conf")
+        told = complaints(problem).replace(str(path), "stack/postgresql.conf")
         hint = "correct [postgres.parameters] in haop.toml"
         raise Refused(f"PostgreSQL rejects its settings: {told}", hint=hint)

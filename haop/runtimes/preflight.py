@@ -10,6 +10,7 @@ from pathlib import Path
 from haop.errors import CommandFailed, Refused
 from haop.model.spec import NodeSpec
 from haop.postgres.binaries import Installation
+from haop.postgres.log import complaints
 from haop.process import RunAs, run
 from haop.runtimes import processes
 
@@ -85,7 +86,7 @@ def check_settings(settings: str, bindir: Path, run_as: RunAs) -> None:
         try:
             run(argv, run_as=run_as, cwd=Path("/"))
         except CommandFailed as error:
-            told = error.message.partition(": ")[2].replace(file.name, "stack/postgresql.conf")
+            told = complaints(error.message.partition(": ")[2]).replace(file.name, "stack/postgresql.conf")
             hint = "correct [postgres.parameters] in haop.toml"
             raise Refused(f"PostgreSQL rejects its settings: {told}", hint=hint) from error
 

@@ -11,11 +11,11 @@ from typing import Any
 from haop.operations import render
 from haop.operations import up as operation
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.status import Assessment
 from haop.project import load
 from haop.waiting import wait_until
 from tests import support
+from tests.support import Quiet
 
 SECONDS = 90.0
 

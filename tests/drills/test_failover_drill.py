@@ -15,10 +15,10 @@ from haop.errors import NoPrimary, Refused
 from haop.model.health import Health
 from haop.operations import heal, status
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import MAJORS, RUNTIMES, require
+from tests.support import Quiet
 
 # What each runtime can stage: processes of one machine have no network between them that could be cut.
 STAGED = [(runtime, fault) for runtime in RUNTIMES for fault in Fault if (runtime, fault) != ("local", Fault.PARTITION)]

@@ -26,12 +26,12 @@ from haop.model.health import Health
 from haop.model.service import State
 from haop.operations import heal, status
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.process import run
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import only_local
+from tests.support import Quiet
 
 CONTENT = "SELECT count(*), md5(string_agg(orders::text, ',' ORDER BY id)) FROM orders"
 SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = 'haop_drill'"

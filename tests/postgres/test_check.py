@@ -17,12 +17,12 @@ import pytest
 from haop.model.checking import Outcome
 from haop.operations.check import check
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.postgres.binaries import installation
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, only_local, require
+from tests.support import Quiet
 
 ODD_TABLES = """
 CREATE SCHEMA "We ird.""x";

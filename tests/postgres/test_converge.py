@@ -25,7 +25,6 @@ from haop.operations import failover, restart
 from haop.operations import up as operation
 from haop.operations.cluster import Cluster
 from haop.operations.down import down
-from haop.operations.progress import Quiet
 from haop.operations.status import Assessment
 from haop.postgres import drilling
 from haop.postgres.connection import Login
@@ -34,6 +33,7 @@ from haop.waiting import wait_until
 from tests import support
 from tests.compose import stacks
 from tests.conftest import only_compose, only_local, require
+from tests.support import Quiet
 
 # Writes fail for as long as a primary takes to stop and another to start, not longer: generous, this machine is busy.
 OUTAGE_SECONDS = 10.0

@@ -20,13 +20,13 @@ from haop.model.status import Reachable
 from haop.operations import rejoin
 from haop.operations.cluster import Cluster
 from haop.operations.doctor.examination import Examination, examine
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.project import load
 from haop.waiting import wait_until
 from tests import support
 from tests.compose import stacks
 from tests.conftest import Haop, only_local
+from tests.support import Quiet
 
 # How large this machine's disk and memory are is not the cluster's fault.
 MACHINES = {"disk-short", "memory-short"}

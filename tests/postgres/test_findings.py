@@ -20,12 +20,12 @@ from haop.model.health import Finding, Health, Severity
 from haop.operations import failover, heal, rejoin, render, status
 from haop.operations.cluster import Cluster
 from haop.operations.down import down
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.project import load
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import REQUIRED, only_local, require
+from tests.support import Quiet
 
 
 @pytest.fixture

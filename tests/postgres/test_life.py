@@ -14,10 +14,10 @@ from haop.operations import status
 from haop.operations.cluster import Cluster
 from haop.operations.doctor.examination import examine
 from haop.operations.down import down
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
+from tests.support import Quiet
 
 
 def states(cluster: Cluster) -> set[State]:

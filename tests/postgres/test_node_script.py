@@ -15,13 +15,13 @@ from haop.model.health import Health
 from haop.model.service import State
 from haop.operations import failover, rejoin
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.process import run
 from haop.runtimes import private_files
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, require
+from tests.support import Quiet
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from haop.model.health import Health
 from haop.model.service import State
 from haop.operations import failover, rebuild, rejoin
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, only_local
+from tests.support import Quiet
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from haop.model.health import Health
 from haop.operations import failover, rejoin, status
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
+from tests.support import Quiet
 
 
 @pytest.fixture

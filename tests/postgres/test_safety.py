@@ -15,11 +15,11 @@ from haop.model.service import State
 from haop.operations import failover, heal, rejoin, render, restart, switchover
 from haop.operations.cluster import Cluster
 from haop.operations.down import down
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.project import load
 from haop.waiting import wait_until
 from tests import support
+from tests.support import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +185,7 @@ def test_a_primary_that_alone_has_a_raised_setting_blocks_nobody(shop: Cluster) 
         paused = "SELECT 1 WHERE pg_get_wal_replay_pause_state() = 'paused'"
         wait_until(lambda: support.sql(changed, standbys[0], paused), deadline=60, waiting_for="replay to stand still")
         assert up(changed, Quiet(), lambda _: True).health is Health.HEALTHY
+        assert support.primary_of(changed) == old, "it has what was asked for: no reason to move"
         for name in standbys:
             assert support.sql(changed, name, "SHOW max_connections") == [("150",)]
     finally:

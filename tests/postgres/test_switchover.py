@@ -15,7 +15,6 @@ from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.health import Health
 from haop.operations import heal, status, switchover
 from haop.operations.cluster import Cluster
-from haop.operations.progress import Quiet
 from haop.operations.up import up
 from haop.postgres import control, drilling
 from haop.process import run
@@ -23,6 +22,7 @@ from haop.runtimes.local import LocalRuntime
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import only_local
+from tests.support import Quiet
 
 
 def moments(runtime: str, *names: str) -> Sequence[str]:
