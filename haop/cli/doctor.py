@@ -64,15 +64,12 @@ def doctor(
     if fix:  # before it looks: what another haop is about to change is not to be mended
         ctx.with_resource(lock.held(project, "doctor --fix"))
     examination = examine(project)
-    done: Sequence[Treated] = ()
-    if fix:
-        examination, done = _mended(project, examination, assume=yes)
+    examination, done = _mended(project, examination, assume=yes) if fix else (examination, ())
     if as_json:
         print_json(doctor_report.document(examination, done))
     else:
         OUT.print(doctor_report.report(examination))
-    if code := doctor_report.exit_code(examination):
-        raise typer.Exit(code)
+    raise typer.Exit(doctor_report.exit_code(examination))
 
 
 def _mended(project: "Project", found: "Examination", *, assume: bool) -> "tuple[Examination, Sequence[Treated]]":
