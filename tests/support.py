@@ -93,8 +93,9 @@ def make_project(
     postgres: int | None = None,
     durability: str = "async",
     parameters: Mapping[str, str] | None = None,
+    guard: bool = False,
 ) -> Cluster:
-    """A project with quick settings, on free ports; nothing runs yet."""
+    """A project with quick settings, on free ports; nothing runs yet. With no guard, what a test breaks stays broken."""
     # Containers and networks have names that are the whole machine's; SEED would give two clusters the same number.
     name = "shop" if runtime == "local" else f"shop-{os.getpid()}-{next(_COUNT)}"
     first = free_ports(nodes + 1)
@@ -111,8 +112,8 @@ def make_project(
     lines = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
     section = "[local]" if runtime == "local" else "[compose]"
     text = text.replace(f"\n{section}", f"{lines}\n{section}")
-    if not redis:
-        text = text.replace("enabled = true", "enabled = false")
+    for section, wanted in (("guard", guard), ("redis", redis)):
+        text = re.sub(rf"(?ms)^(\[{section}\].*?enabled = )(true|false)", rf"\g<1>{str(wanted).lower()}", text, count=1)
     config.write_text(re.sub(r"^port = \d+ +# published.*", f"port = {first + nodes}", text, flags=re.MULTILINE))
     return Cluster.of(load(root))
 

@@ -8,6 +8,15 @@ from typing import TypeAlias
 Note: TypeAlias = Callable[[str, str], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a standby may be promoted."""
+
+    salvage: bool = True  # replay first what the dead primary has and the standby lacks
+    behind: frozenset[str] = frozenset()  # standbys without whose confirmation the primary has acknowledged writes
+    accept_loss: bool = False  # an operator's word: promote, though acknowledged writes may be missing
+
+
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """What a failover is going to do: these nodes are fenced, then that one is promoted."""

@@ -50,6 +50,15 @@ class Ending:
     how: str
 
 
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A service's process has ended, told by the runtime the moment that it knew."""
+
+    service: str
+    at: float  # monotonic clock, seconds
+    how: str  # "exit code 137, out of memory"; "its process ended" where the runtime knows no more
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class LogLine:
     """One entry of a node's log; continuation lines belong to the entry that they continue."""

@@ -80,6 +80,26 @@ class LocalSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardSpec:
+    """Whether a guard watches the primary and replaces it by itself, and what it may do."""
+
+    enabled: bool = True
+    salvage: bool = True  # replay what the dead primary has and the standby lacks, before it is promoted
+    rebuild: bool = False  # clone a node anew where nothing less brings it back
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """From `[guard]`."""
+        made = cls(
+            enabled=table.flag("enabled", default=True),
+            salvage=table.flag("salvage", default=True),
+            rebuild=table.flag("rebuild", default=False),
+        )
+        table.close()
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """A cluster as it is asked for."""
 
@@ -93,6 +113,7 @@ class ClusterSpec:
     owner: str = "app"
     objectives: Objectives = Objectives()
     parameters: Mapping[str, str]
+    guard: GuardSpec = GuardSpec()
     local: LocalSpec = LocalSpec()
     compose: ComposeSpec = field(default_factory=ComposeSpec)
     redis: RedisSpec | None = None
@@ -144,6 +165,7 @@ class ClusterSpec:
                 lost_writes=objectives.whole("lost_writes", at_least=0, default=0),
             ),
             parameters=_parameters(postgres.table("parameters", required=False)),
+            guard=GuardSpec.from_table(top.table("guard", required=False)),
             local=LocalSpec(local.text("user", None), local.text("bindir", None)),
             compose=ComposeSpec.from_table(top.table("compose", required=False)),
             redis=RedisSpec.from_table(redis) if runtime == "compose" else None,

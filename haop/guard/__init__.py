@@ -1,0 +1,1 @@
+"""Automatic failover on one machine: watch, decide, fence, promote, bring back."""
