@@ -95,7 +95,7 @@ def make_project(
     parameters: Mapping[str, str] | None = None,
     guard: bool = False,
 ) -> Cluster:
-    """A project with quick settings, on free ports; nothing runs yet. With no guard, what a test breaks stays broken."""
+    """A project with quick settings, on free ports; nothing runs yet. Without a guard what breaks stays so."""
     # Containers and networks have names that are the whole machine's; SEED would give two clusters the same number.
     name = "shop" if runtime == "local" else f"shop-{os.getpid()}-{next(_COUNT)}"
     first = free_ports(nodes + 1)
