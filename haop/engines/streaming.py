@@ -73,7 +73,7 @@ class StreamingEngine:
 
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
-        return self.runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
+        return self.runtime.state(name).state is not State.ABSENT and self.has_primarys_data(name)
 
     def is_standby(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a standby with."""
@@ -83,7 +83,7 @@ class StreamingEngine:
         """Whether a node, running or not, has no data yet."""
         return self.runtime.state(name).state is State.ABSENT or not self.runtime.holds(name, _VERSION)
 
-    def _is_primarys(self, name: str) -> bool:
+    def has_primarys_data(self, name: str) -> bool:
         """Whether the data of a node are a primary's; one that still initialises or clones has none."""
         return not self.is_standby(name) and self.runtime.holds(name, _VERSION)
 
@@ -97,7 +97,7 @@ class StreamingEngine:
                 f"{' and '.join(mute)} does not answer, and may have confirmed writes that {chosen} lacks",
                 hint=f"bring it back: haop up; or do without what only it may have: haop failover --to {chosen}",
             )
-        return Promotion(chosen, tuple(name for name in unknown if self._is_primarys(name)))
+        return Promotion(chosen, tuple(name for name in unknown if self.has_primarys_data(name)))
 
     def failover(self, to: str | None, note: Note) -> Promotion:
         """Fence, promote, and let the other standbys follow."""
@@ -182,17 +182,18 @@ class StreamingEngine:
         primary = self.primary_for(status, node)
         if status.streams(node):
             return
-        if isinstance(status.node(node), Reachable) and not self._needs_rewind(status, node):
+        if isinstance(status.node(node), Reachable) and not self.needs_rewind(status, node):
             self.point(node, primary)
         elif isinstance(status.node(node), Reachable) or not self.runtime.rejoining(node):
-            self._restart_as_standby(status, node)
+            self.restart_as_standby(status, node)
             note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
         self.drop_slots_of_standby(node)
         note(f"streams from {primary}", node)
 
-    def _restart_as_standby(self, status: ClusterStatus, node: str) -> None:
-        service, rewind = status.node(node).service, self._needs_rewind(status, node)
+    def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
+        """Start it so that it becomes a standby: what runs there is taken down first where it has to be rewound."""
+        service, rewind = status.node(node).service, self.needs_rewind(status, node)
         if rewind and service.state is not State.STOPPED:
             self.take_down(status, node)
         elif service.state is State.PAUSED:
@@ -249,7 +250,7 @@ class StreamingEngine:
             return Rejoining(f"{node} streams from {primary} already; nothing to do")
         if slot and slot.wal_status == "lost" and not self.runtime.rebuilding(node):
             raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
-        if not self._needs_rewind(status, node):
+        if not self.needs_rewind(status, node):
             return Rejoining(f"start {node}; it follows {primary}")
         told = f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
         return Rejoining(told, rewinds=True)
@@ -271,7 +272,7 @@ class StreamingEngine:
             raise Refused(f"{node} is the primary; there is no other that is ahead of it")
         return primaries[-1].name
 
-    def _needs_rewind(self, status: ClusterStatus, name: str) -> bool:
+    def needs_rewind(self, status: ClusterStatus, name: str) -> bool:
         """Former primaries, and running standbys that went down another timeline; of others the node script knows."""
         node = status.node(name)
         if node.service.state is State.ABSENT:

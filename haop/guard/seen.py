@@ -136,6 +136,11 @@ class View:
         """Nothing seen yet."""
         return cls(nodes={name: Node(name=name) for name in names}, began=now, ticked=now, watched_since=now)
 
+    def but(self, busy: str | None, now: float) -> "View":
+        """The same, in maintenance or not. What was not heard meanwhile is no evidence afterwards."""
+        over = self.busy is not None and busy is None
+        return replace(self, busy=busy, watched_since=now if over else self.watched_since)
+
 
 def see(view: View, seen: Seen) -> View:
     """The view with one observation more. What is older than what is known already changes nothing."""
@@ -176,6 +181,8 @@ def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> No
 
 
 def _missed(node: Node, miss: Miss) -> Node:
+    if miss.kind is NoAnswer.DENIED:  # it has no place left, or a role was changed: that is a life sign
+        return replace(node, misses=(), turned_away=())
     if miss.fresh:
         return replace(node, turned_away=(*node.turned_away, miss)[-_KEPT:])
     if miss.at < node.answered:

@@ -11,3 +11,4 @@ class NoAnswer(StrEnum):
     LOST = "the connection was lost"
     STARTING = "starting up or in recovery"
     BROKEN = "an error instead of an answer"
+    DENIED = "the server lives and says no"
