@@ -196,7 +196,7 @@ class Wal:
 
 
 class _Records:
-    """Reads records one after the other over the pages that it is given, the first of which begins at `at` or holds it."""
+    """Reads records one after the other on the pages that it is given; the first begins at a known position."""
 
     def __init__(self, pages: Iterator[_Page], at: int) -> None:
         self.at = at  # where the last whole record has ended

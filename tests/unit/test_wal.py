@@ -94,7 +94,7 @@ def work(server: Server, turns: int) -> list[Lsn]:
     positions = []
     with server.connect() as link:
         link.execute("CREATE TABLE IF NOT EXISTS t (id int, body text)")
-        for turn in range(turns):
+        for _ in range(turns):
             kind = random.choice(("rows", "rows", "long", "switch", "pages", "message"))
             if kind == "rows":
                 link.execute("INSERT INTO t SELECT g, repeat('x', (random() * 200)::int) FROM generate_series(1, %s) g",
