@@ -16,7 +16,7 @@ from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.operations import heal, salvage, status, verify
+from haop.operations import failover, heal, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -44,6 +44,7 @@ class FailoverDrill:
         self.promoted_at: float | None = None
         self.redundant_at: float | None = None
         self.new_primary: str | None = None
+        self.salvaged_bytes: int | None = None
 
     def run(self) -> Report:
         """Break, recover, heal, read back, judge.
@@ -126,7 +127,9 @@ class FailoverDrill:
     def recover(self) -> None:
         """Fence and promote, then wait until clients write again."""
         with self.progress.step(f"{self.fault} {self.old_primary}; fence it, promote another"):
-            self.new_primary = self.cluster.engine.failover(None, heal.noting(self.cluster.project, self.note)).node
+            note, terms = heal.noting(self.cluster.project, self.note), failover.terms(self.cluster)
+            done = self.cluster.engine.failover(None, note, terms=terms)
+            self.new_primary, self.salvaged_bytes = done.node, done.salvaged_bytes
             self.await_writes("writes to be acknowledged by the new primary", by_new_primary=True)
         time.sleep(COOL_DOWN_SECONDS)
 

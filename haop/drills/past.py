@@ -142,6 +142,7 @@ def _report(fields: _Fields) -> Report:
         bucket_span=(span[0], span[1]),
         settings=_settings(fields.take("settings", dict)),
         note=fields.take("note", str),
+        salvaged_bytes=fields.take("salvaged_bytes", int, _NOTHING),
     )
 
 

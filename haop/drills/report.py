@@ -38,6 +38,7 @@ class Run(Protocol):
     server: Server
     old_primary: str
     new_primary: str | None
+    salvaged_bytes: int | None
     fault_at: float
 
 
@@ -58,6 +59,7 @@ class Report:
     bucket_span: tuple[float, float]  # seconds after the fault
     settings: dict[str, Any]
     note: str = NOTE
+    salvaged_bytes: int | None = None  # WAL that only the dead primary had; None where nobody has counted it
 
     @property
     def told(self) -> str:
@@ -81,6 +83,7 @@ class Report:
             "new_primary": self.new_primary,
             "promoted_by": PROMOTED_BY,
             "note": self.note,
+            "salvaged_bytes": self.salvaged_bytes,
             "write_recovery_seconds": m.write_recovery_seconds,
             "longest_write_gap_seconds": m.longest_write_gap_seconds,
             "read_recovery_seconds": m.read_recovery_seconds,
@@ -121,6 +124,7 @@ def compile_report(run: Run, measured: Measurement, verdict: Verdict) -> Report:
         buckets=acknowledged_per_bucket(run.ledger, start=start, end=end, buckets=BUCKETS),
         bucket_span=(start - run.fault_at, end - run.fault_at),
         settings=_settings(run),
+        salvaged_bytes=run.salvaged_bytes,
     )
     store(run.cluster.project.state / "drills" / f"{run.id}.json", report)
     return report

@@ -29,7 +29,11 @@ _REPLAY_SECONDS = 3600.0
 
 
 class _UnreadableError(HaopError):
-    """The dead primary's WAL cannot be used, and why."""
+    """The dead primary's WAL cannot be used: why, and where that lies."""
+
+    def __init__(self, message: str, *, node: str | None) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: BoundedConnection) -> Salvage:
@@ -49,21 +53,24 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
     at = replication.advance(connection)
     found = Salvage(node=None, standby=standby, begin=at.received, end=None, reached=at.received, seconds=0.0)
     try:
-        node, layout = _last_primary(runtime, dead, at)
+        node, system, timeline = _last_primary(runtime, dead, at)
         found = replace(found, node=node)
+        layout = _layout(runtime, node, system, timeline, at)
         wal = Wal(_source(runtime, node), layout)
         end = wal.end(at.received)
         at = _received(connection, at, end)
         found = replace(found, begin=at.received, end=end, reached=max(at.received, min(at.replayed, end)))
         if end > at.received:
-            files = [*_histories(at.timeline, layout.timeline), *layout.names(at.received, end)]
+            files = [*_histories(at.timeline, timeline), *layout.names(at.received, end)]
             lent = runtime.lend(node, [_WAL / name for name in files], standby)
             replication.restore_from(connection, lent)
             found = _replayed(connection, found, end)
-            if found.trouble and not wal.goes_on(found.reached):
-                found = replace(found, end=found.reached, trouble=None)  # the machine had failed, and a page is torn
+            now = replication.advance(connection).replayed
+            if found.trouble and now >= found.begin and not wal.goes_on(now):
+                found = replace(found, end=now, reached=now, trouble=None)  # the machine had failed, a page is torn
     except (HaopError, OSError) as error:
-        found = replace(found, trouble=_reason(error))
+        whose = error.node if isinstance(error, _UnreadableError) else found.node
+        found = replace(found, node=whose, trouble=_reason(error))
     return replace(found, seconds=SYSTEM_CLOCK.monotonic() - began)
 
 
@@ -99,31 +106,45 @@ def _replayed(connection: BoundedConnection, found: Salvage, end: Lsn) -> Salvag
     return replace(found, reached=reached, trouble=f"no progress in {_STUCK_SECONDS:g} s")
 
 
-def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, Layout]:
-    """The node that was primary last, and how its WAL is cut.
+def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int, int]:
+    """The node that was primary last, the system identifier and the timeline of its data.
 
     Raises:
-        HaopError: there is none, its data cannot be read, or the standby cannot replay its WAL.
+        _UnreadableError: there is none, or its data cannot be read.
     """
-    timelines, unread = {}, []
+    later: dict[str, tuple[int, int]] = {}
+    unread: dict[str, str] = {}
     for name in dict.fromkeys(dead):
         try:
-            timelines[name] = _timeline(runtime, name)
+            system, timeline = _timeline(runtime, name)
         except (HaopError, OSError) as error:
-            unread.append(f"{name}: {_reason(error)}")
-    later = {name: each for name, each in timelines.items() if each[1] >= at.timeline}
+            unread[name] = _reason(error)
+            continue
+        if timeline >= at.timeline:
+            later[name] = system, timeline
     if not later:
-        raise _UnreadableError("; ".join(unread) or "no node has the data of the last primary")
-    node = max(later, key=lambda name: later[name][1])
-    system, timeline = later[node]
-    if len(rivals := [name for name in later if later[name][1] == timeline]) > 1:
-        raise _UnreadableError(f"{' and '.join(rivals)} were both primary on timeline {timeline}")
+        why = "; ".join(unread.values()) or "no node has the data of the last primary"
+        raise _UnreadableError(why, node=" or ".join(unread) or None)
+    last = max(timeline for _, timeline in later.values())
+    node, *others = [name for name in later if later[name][1] == last]
+    if others:
+        raise _UnreadableError(f"{node} and {', '.join(others)} were both primary on timeline {last}", node=node)
+    return node, *later[node]
+
+
+def _layout(runtime: Runtime, node: str, system: int, timeline: int, at: Advance) -> Layout:
+    """How its WAL is cut.
+
+    Raises:
+        HaopError: its history is gone, or the standby cannot go down its timeline.
+    """
     forks = _forks(runtime, node, timeline)
     if timeline > at.timeline:
         fork = next((fork for fork in forks if fork.timeline == at.timeline), None)
         if fork is None or fork.at < at.received:
-            raise _UnreadableError(f"{node}'s timeline {timeline} left {at.timeline} at {fork.at if fork else '?'}")
-    return node, Layout(system=system, segment=at.segment, page=at.page, timeline=timeline, forks=forks)
+            left = f"left it at {fork.at}" if fork else "never was on it"
+            raise HaopError(f"{at.received} is on timeline {at.timeline}, and {node}'s timeline {timeline} {left}")
+    return Layout(system=system, segment=at.segment, page=at.page, timeline=timeline, forks=forks)
 
 
 def _timeline(runtime: Runtime, name: str) -> tuple[int, int]:
@@ -140,7 +161,7 @@ def _forks(runtime: Runtime, name: str, timeline: int) -> tuple[Fork, ...]:
         return ()
     history = runtime.read(name, _WAL / f"{timeline:08X}.history")
     if history is None:
-        raise _UnreadableError(f"the history of its timeline {timeline} is gone")
+        raise HaopError(f"the history of its timeline {timeline} is gone")
     return observe.forks(history.decode())
 
 
