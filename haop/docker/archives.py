@@ -8,8 +8,11 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import IO, cast
 
+from urllib3.exceptions import HTTPError
+
 from haop.docker.containers import Containers
 from haop.docker.engine import translated
+from haop.errors import HaopError
 
 _PIECE = 2**17
 
@@ -53,12 +56,19 @@ def make_folder(containers: Containers, service: str, path: PurePosixPath) -> No
 @contextmanager
 def _archive(containers: Containers, service: str, path: PurePosixPath) -> Iterator[IO[bytes] | None]:
     client = containers.client
+    url = f"{client.base_url}/v{client.api_version}/containers/{containers.id(service)}/archive"
     with translated(f"read {path} of {service}"):
-        url = f"{client.base_url}/v{client.api_version}/containers/{containers.id(service)}/archive"
-        answer = client.get(url, params={"path": str(path)}, stream=True, timeout=client.timeout)
+        # Packed it would cost more time than it saves: it goes from one process to another.
+        answer = client.get(
+            url, params={"path": str(path)}, headers={"Accept-Encoding": "identity"}, stream=True,
+            timeout=client.timeout,
+        )  # fmt: skip
         with closing(answer):
             if answer.status_code == HTTPStatus.NOT_FOUND:
                 yield None
-            else:
-                answer.raise_for_status()
+                return
+            answer.raise_for_status()
+            try:
                 yield cast("IO[bytes]", answer.raw)
+            except (HTTPError, tarfile.TarError) as error:
+                raise HaopError(f"cannot read {path} of {service}: {error}", hint="is the engine well?") from error
