@@ -12,7 +12,6 @@ from haop.clock import SYSTEM_CLOCK
 from haop.engines.base import Salvage
 from haop.errors import HaopError
 from haop.model.lsn import Lsn
-from haop.model.status import Fork
 from haop.postgres import control, observe, replication
 from haop.postgres.connection import BoundedConnection
 from haop.postgres.replication import Advance
@@ -53,9 +52,9 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
     at = replication.advance(connection)
     found = Salvage(node=None, standby=standby, begin=at.received, end=None, reached=at.received, seconds=0.0)
     try:
-        node, system, timeline = _last_primary(runtime, dead, at)
+        node, timeline = _last_primary(runtime, dead, at)
         found = replace(found, node=node)
-        layout = _layout(runtime, node, system, timeline, at)
+        layout = _layout(runtime, node, timeline, at)
         wal = Wal(_source(runtime, node), layout)
         end = wal.end(at.received)
         at = _received(connection, at, end)
@@ -106,63 +105,63 @@ def _replayed(connection: BoundedConnection, found: Salvage, end: Lsn) -> Salvag
     return replace(found, reached=reached, trouble=f"no progress in {_STUCK_SECONDS:g} s")
 
 
-def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int, int]:
-    """The node that was primary last, the system identifier and the timeline of its data.
+def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int]:
+    """The node that was primary last, and the timeline of its data.
 
     Raises:
         _UnreadableError: there is none, or its data cannot be read.
     """
-    later: dict[str, tuple[int, int]] = {}
+    later: dict[str, int] = {}
     unread: dict[str, str] = {}
     for name in dict.fromkeys(dead):
         try:
-            system, timeline = _timeline(runtime, name)
+            timeline = _timeline(runtime, name, at)
         except (HaopError, OSError) as error:
             unread[name] = _reason(error)
             continue
         if timeline >= at.timeline:
-            later[name] = system, timeline
+            later[name] = timeline
     if not later:
         why = "; ".join(unread.values()) or "no node has the data of the last primary"
         raise _UnreadableError(why, node=" or ".join(unread) or None)
-    last = max(timeline for _, timeline in later.values())
-    node, *others = [name for name in later if later[name][1] == last]
+    last = max(later.values())
+    node, *others = [name for name in later if later[name] == last]
     if others:
         raise _UnreadableError(f"{node} and {', '.join(others)} were both primary on timeline {last}", node=node)
-    return node, *later[node]
+    return node, last
 
 
-def _layout(runtime: Runtime, node: str, system: int, timeline: int, at: Advance) -> Layout:
+def _timeline(runtime: Runtime, name: str, at: Advance) -> int:
+    """The timeline of a primary's data; the control file, which lags, is read only where its WAL does not tell."""
+    timeline = _newest(runtime, name, at.timeline)
+    here = Layout(system=at.system, segment=at.segment, page=at.page, timeline=at.timeline, forks=at.forks)
+    if timeline > at.timeline or runtime.holds(name, _WAL / here.name(at.received.position // at.segment)):
+        return timeline
+    return _newest(runtime, name, control.parse(runtime.read(name, control.PATH) or b"").timeline)
+
+
+def _newest(runtime: Runtime, name: str, timeline: int) -> int:
+    """A primary's timeline is the last of those that have a history."""
+    while runtime.holds(name, _WAL / f"{timeline + 1:08X}.history"):
+        timeline += 1
+    return timeline
+
+
+def _layout(runtime: Runtime, node: str, timeline: int, at: Advance) -> Layout:
     """How its WAL is cut.
 
     Raises:
         HaopError: its history is gone, or the standby cannot go down its timeline.
     """
-    forks = _forks(runtime, node, timeline)
+    forks = at.forks
     if timeline > at.timeline:
+        history = runtime.read(node, _WAL / f"{timeline:08X}.history")
+        forks = observe.forks((history or b"").decode())
         fork = next((fork for fork in forks if fork.timeline == at.timeline), None)
         if fork is None or fork.at < at.received:
-            left = f"left it at {fork.at}" if fork else "never was on it"
+            left = f"left it at {fork.at}" if fork else "does not come from it"
             raise HaopError(f"{at.received} is on timeline {at.timeline}, and {node}'s timeline {timeline} {left}")
-    return Layout(system=system, segment=at.segment, page=at.page, timeline=timeline, forks=forks)
-
-
-def _timeline(runtime: Runtime, name: str) -> tuple[int, int]:
-    """The system identifier and the timeline of a primary's data: the last of those that have a history there."""
-    found = control.parse(runtime.read(name, control.PATH) or b"")
-    timeline = found.timeline
-    while runtime.holds(name, _WAL / f"{timeline + 1:08X}.history"):
-        timeline += 1
-    return found.system, timeline
-
-
-def _forks(runtime: Runtime, name: str, timeline: int) -> tuple[Fork, ...]:
-    if timeline == 1:
-        return ()
-    history = runtime.read(name, _WAL / f"{timeline:08X}.history")
-    if history is None:
-        raise HaopError(f"the history of its timeline {timeline} is gone")
-    return observe.forks(history.decode())
+    return Layout(system=at.system, segment=at.segment, page=at.page, timeline=timeline, forks=forks)
 
 
 def _histories(standby: int, primary: int) -> list[str]:

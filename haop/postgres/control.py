@@ -20,7 +20,6 @@ class Control:
     """The part of a control file that says how a server ended."""
 
     clean: bool  # it was shut down, and did not crash
-    system: int  # the system identifier
     timeline: int  # of its last checkpoint; a promotion since then has a history file
     checkpoint: Lsn  # where its last checkpoint record begins; of a clean shutdown, its very last record
 
@@ -35,5 +34,5 @@ def parse(content: bytes) -> Control:
         raise HaopError(
             "the control file is cut short", hint="the data directory is damaged: haop rebuild NODE clones it again"
         )
-    system, _, _, state, _, checkpoint, _, timeline = _HEAD.unpack_from(content)
-    return Control(state in _CLEAN, system, timeline, Lsn(checkpoint))
+    *_, state, _, checkpoint, _, timeline = _HEAD.unpack_from(content)
+    return Control(state in _CLEAN, timeline, Lsn(checkpoint))

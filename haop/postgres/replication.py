@@ -11,7 +11,9 @@ from psycopg.rows import dict_row
 from haop.errors import HaopError
 from haop.model.lsn import Lsn
 from haop.model.spec import quorum
+from haop.model.status import Fork
 from haop.postgres.connection import BoundedConnection
+from haop.postgres.observe import forks
 from haop.postgres.queries import query
 
 _LENT = " # lent by haop"  # a comment of the shell's, by which its own command is known
@@ -137,8 +139,10 @@ class Advance:
     received: Lsn  # on the disk; never less than what is replayed
     replayed: Lsn
     receiving: bool
-    segment: int
+    segment: int  # bytes
     page: int
+    system: int  # the system identifier, unsigned
+    forks: tuple[Fork, ...]  # where each earlier timeline ended
 
 
 def advance(connection: BoundedConnection) -> Advance:
@@ -146,7 +150,13 @@ def advance(connection: BoundedConnection) -> Advance:
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(query("advance")).fetchone()
     assert row is not None
-    return Advance(received=Lsn.parse(row.pop("received")), replayed=Lsn.parse(row.pop("replayed")), **row)
+    return Advance(
+        received=Lsn.parse(row.pop("received")),
+        replayed=Lsn.parse(row.pop("replayed")),
+        system=row.pop("system") % 2**64,
+        forks=forks(row.pop("history") or ""),
+        **row,
+    )
 
 
 def received(connection: BoundedConnection, lsn: Lsn) -> bool:
