@@ -1,8 +1,7 @@
 """Files of containers as streams, running or not: read in part, and copied from one container into another."""
 
-import io
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -31,26 +30,41 @@ def pieces(containers: Containers, service: str, path: PurePosixPath, offset: in
                 yield piece
 
 
-def copy(containers: Containers, source: tuple[str, PurePosixPath], target: tuple[str, PurePosixPath]) -> bool:
-    """Copy a file of one container into a folder of another, as its owner's; whether there was such a file."""
-    with _archive(containers, *source) as archive:
-        if not archive:
-            return False
-        service, folder = target
-        with translated(f"copy {source[1]} of {source[0]} to {service}"):
-            containers.client.put_archive(containers.id(service), str(folder), iter(lambda: archive.read(_PIECE), b""))
-    return True
+def copy(containers: Containers, service: str, paths: Sequence[PurePosixPath], to: str, folder: PurePosixPath) -> None:
+    """Copy files into a folder of another container, made where needed; what is not there of them is left out.
+
+    They keep their owner, and go from one request into the other: no file is ever whole in memory.
+    """
+    with translated(f"copy files of {service} to {to}"):
+        stream = _packed(containers, service, paths, folder.name)
+        containers.client.put_archive(containers.id(to), str(folder.parent), stream)
 
 
-def make_folder(containers: Containers, service: str, path: PurePosixPath) -> None:
-    """Make a folder that everybody may enter; no harm where it is there."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        entry = tarfile.TarInfo(path.name)
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-        archive.addfile(entry)
-    with translated(f"make {path} of {service}"):
-        containers.client.put_archive(containers.id(service), str(path.parent), packed.getvalue())
+def _packed(
+    containers: Containers, service: str, paths: Sequence[PurePosixPath], folder: str
+) -> Generator[bytes, None, None]:
+    """An archive of that folder with these files, while they are read."""
+    entry = tarfile.TarInfo(folder)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    yield entry.tobuf()
+    for path in paths:
+        with _archive(containers, service, path) as archive:
+            if archive:
+                with tarfile.open(fileobj=archive, mode="r|", bufsize=_PIECE) as unpacked:
+                    yield from _repacked(unpacked, f"{folder}/{path.name}")
+    yield bytes(tarfile.RECORDSIZE)
+
+
+def _repacked(unpacked: tarfile.TarFile, name: str) -> Generator[bytes, None, None]:
+    member = unpacked.next()
+    file = unpacked.extractfile(member) if member and member.isfile() else None
+    if member and file:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode, entry.uid, entry.gid = member.size, member.mode, member.uid, member.gid
+        yield entry.tobuf()
+        while piece := file.read(_PIECE):
+            yield piece
+        yield bytes(-member.size % tarfile.BLOCKSIZE)
 
 
 @contextmanager
