@@ -16,7 +16,7 @@ from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.operations import guarding, heal, maintenance, salvage, status, verify
+from haop.operations import failover, guarding, heal, maintenance, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -45,6 +45,7 @@ class FailoverDrill:
         self.redundant_at: float | None = None
         self.new_primary: str | None = None
         self.guarded = False
+        self.salvaged_bytes: int | None = None
 
     def run(self) -> Report:
         """Break, recover, heal, read back, judge.
@@ -133,7 +134,9 @@ class FailoverDrill:
             if self.guarded:
                 self.await_guard()
             else:
-                self.new_primary = self.cluster.engine.failover(None, heal.noting(self.cluster.project, self.note)).node
+                note, terms = heal.noting(self.cluster.project, self.note), failover.terms(self.cluster)
+                done = self.cluster.engine.failover(None, note, terms=terms)
+                self.new_primary, self.salvaged_bytes = done.node, done.salvaged_bytes
             self.await_writes("writes to be acknowledged by the new primary", by_new_primary=True)
         time.sleep(COOL_DOWN_SECONDS)
 

@@ -40,6 +40,7 @@ class Run(Protocol):
     old_primary: str
     new_primary: str | None
     promoted_by: str
+    salvaged_bytes: int | None
     fault_at: float
 
 
@@ -61,6 +62,7 @@ class Report:
     settings: dict[str, Any]
     promoted_by: str
     note: str
+    salvaged_bytes: int | None = None  # WAL that only the dead primary had; None where nobody has counted it
 
     @property
     def told(self) -> str:
@@ -84,6 +86,7 @@ class Report:
             "new_primary": self.new_primary,
             "promoted_by": self.promoted_by,
             "note": self.note,
+            "salvaged_bytes": self.salvaged_bytes,
             "write_recovery_seconds": m.write_recovery_seconds,
             "longest_write_gap_seconds": m.longest_write_gap_seconds,
             "read_recovery_seconds": m.read_recovery_seconds,
@@ -126,6 +129,7 @@ def compile_report(run: Run, measured: Measurement, verdict: Verdict) -> Report:
         settings=_settings(run),
         promoted_by=run.promoted_by,
         note=NOTES[run.promoted_by],
+        salvaged_bytes=run.salvaged_bytes,
     )
     store(run.cluster.project.state / "drills" / f"{run.id}.json", report)
     return report
