@@ -24,6 +24,7 @@ def run(ctx: typer.Context) -> None:
       haop guard run
     """
     import logging
+    import signal
     import threading
 
     from haop.guard.guard import Guard
@@ -33,10 +34,9 @@ def run(ctx: typer.Context) -> None:
     logging.getLogger("haop.guard").setLevel(logging.INFO)
     cluster, until = opened(ctx), threading.Event()
     with guarding.held(cluster.project):
-        try:
-            Guard(cluster).run(until)
-        except KeyboardInterrupt:
-            until.set()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: until.set())  # what it is in the middle of, it finishes
+        Guard(cluster).run(until)
 
 
 @app.command()

@@ -65,7 +65,7 @@ def ensure(project: Project) -> Guarding | None:
         HaopError: it did not start.
     """
     there = found(project)
-    if there and (not project.spec.guard.enabled or there.runs_with != _digest(project)):
+    if there and not (project.spec.guard.enabled and is_current(project, there)):
         stop(project)
         there = None
     if there or not project.spec.guard.enabled:
@@ -89,6 +89,11 @@ def ensure(project: Project) -> Guarding | None:
     return wait_until(
         watches, deadline=_START_SECONDS, pause=0.02, waiting_for="the guard to start", hint=f"see {path}"
     )
+
+
+def is_current(project: Project, there: Guarding | None) -> bool:
+    """Whether it runs with haop.toml and .env as they are now; none does so, too."""
+    return there is None or there.runs_with == _digest(project)
 
 
 def stop(project: Project) -> Guarding | None:
