@@ -7,9 +7,11 @@ import typer
 from haop.cli.options import JsonOption, YesOption, confirm, opened
 
 app = typer.Typer(
-    help="Replaces a primary that is gone, by itself, and brings the old one back as a standby.", no_args_is_help=True,
+    no_args_is_help=True,
     rich_markup_mode=None,
-)  # fmt: skip
+    help="Replace a primary that is gone, by itself, and bring the old one back as a standby.",
+    epilog="\b\nExamples:\n  haop guard status\n  haop guard pause --for 30m --why 'kernel update'\n",
+)
 
 
 @app.command()
@@ -86,7 +88,9 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def pause(
     ctx: typer.Context,
-    why: Annotated[str, typer.Option("--why", help="The reason, for whoever looks at the status.")],
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="The reason, for whoever looks at the status.")
+    ] = "no reason given",
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="90s, 30m, 2h; default: no end.")
     ] = None,

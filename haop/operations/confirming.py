@@ -232,7 +232,9 @@ def _has_flushed(sender: Sender, lsn: Lsn | None) -> bool:
 def _asked(names: str) -> set[str]:
     """The standbys that a value of `synchronous_standby_names` names, whatever its form.
 
+    Words of the form are among them.
+
     >>> sorted(_asked('ANY 1 ("db-2", "db3")')), _asked(""), sorted(_asked("FIRST 1 (db2)"))
-    (['db-2', 'db3'], set(), ['1', 'FIRST', 'db2'])
+    (['1', 'ANY', 'db-2', 'db3'], set(), ['1', 'FIRST', 'db2'])
     """
     return {*re.findall(r"[\w-]+", names)}

@@ -36,7 +36,7 @@ class _Heal:
 
 
 if __name__ == "__main__":
-    acts.heal = _Heal  # type: ignore[assignment]
+    vars(acts)["heal"] = _Heal
     cluster = Cluster.of(load(Path(sys.argv[1])))
     with guarding.held(cluster.project):
         Guard(cluster).run(threading.Event())
