@@ -148,8 +148,8 @@ def see(view: View, seen: Seen) -> View:
         case Tick(at):
             stalled = at - view.ticked > STALL_SECONDS
             return replace(view, ticked=at, watched_since=at if stalled else view.watched_since)
-        case FailedOver(at, promoted):
-            return replace(view, failures=() if promoted else (*view.failures, at)[-_KEPT:])
+        case FailedOver():
+            return _failed_over(view, seen)
         case Tidied(name, timeline):
             return replace(view, tidied=(name, timeline))
         case Exit(name, _, _):
@@ -159,6 +159,15 @@ def see(view: View, seen: Seen) -> View:
     if name not in view.nodes:
         return view
     return replace(view, nodes={**view.nodes, name: _node(view.nodes[name], seen)})
+
+
+def _failed_over(view: View, seen: FailedOver) -> View:
+    if not seen.promoted:
+        return replace(view, failures=(*view.failures, seen.at)[-_KEPT:])
+    # Until it answers: what it said before it was promoted is history.
+    node, newest = view.nodes[seen.promoted], max(node.timeline for node in view.nodes.values())
+    primary = replace(node, role=Role.PRIMARY, timeline=newest, answered=seen.at, misses=(), exit=None)
+    return replace(view, failures=(), nodes={**view.nodes, seen.promoted: primary})
 
 
 def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> Node:
