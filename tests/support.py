@@ -95,6 +95,7 @@ def make_project(
     durability: str = "async",
     parameters: Mapping[str, str] | None = None,
     guard: bool = False,
+    salvage: bool = True,
 ) -> Cluster:
     """A project with quick settings, on free ports; nothing runs yet. Without a guard what breaks stays so."""
     # Containers and networks have names that are the whole machine's; SEED would give two clusters the same number.
@@ -115,6 +116,8 @@ def make_project(
     text = text.replace(f"\n{section}", f"{lines}\n{section}")
     for section, wanted in (("guard", guard), ("redis", redis)):
         text = re.sub(rf"(?ms)^(\[{section}\].*?enabled = )(true|false)", rf"\g<1>{str(wanted).lower()}", text, count=1)
+    if not salvage:
+        text = text.replace("# salvage = true ", "salvage = false ")
     config.write_text(re.sub(r"^port = \d+ +# published.*", f"port = {first + nodes}", text, flags=re.MULTILINE))
     return Cluster.of(load(root))
 

@@ -62,8 +62,8 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
         if end > at.received:
             files = [*_histories(at.timeline, timeline), *layout.names(at.received, end)]
             lent = runtime.lend(node, [_WAL / name for name in files], standby)
-            replication.restore_from(connection, lent)
-            found = _replayed(connection, found, end)
+            with replication.restoring_from(connection, lent):
+                found = _replayed(connection, found, end)
             now = replication.advance(connection).replayed
             if found.trouble and now >= found.begin and not wal.goes_on(now):
                 found = replace(found, end=now, reached=now, trouble=None)  # the machine had failed, a page is torn

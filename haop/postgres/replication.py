@@ -1,7 +1,8 @@
 """The statements that change replication. Each takes an open connection of a superuser and is safe to repeat."""
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -63,14 +64,18 @@ def set_synchronous(connection: BoundedConnection, names: Sequence[str]) -> None
     current = connection.execute("SHOW synchronous_standby_names").fetchone()
     if current and current[0] == wanted:
         return
-    connection.execute(sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(sql.Literal(wanted)))
-    connection.execute("SELECT pg_reload_conf()")
+    _set(connection, synchronous_standby_names=wanted)
 
 
 def follow(connection: BoundedConnection, upstream: str, slot: str) -> None:
     """Point a running standby at another primary; PostgreSQL 13 and newer do it without a restart."""
-    connection.execute(sql.SQL("ALTER SYSTEM SET primary_conninfo = {}").format(sql.Literal(upstream)))
-    connection.execute(sql.SQL("ALTER SYSTEM SET primary_slot_name = {}").format(sql.Literal(slot)))
+    _set(connection, primary_conninfo=upstream, primary_slot_name=slot)
+
+
+def _set(connection: BoundedConnection, **settings: str) -> None:
+    for name, value in settings.items():
+        statement = sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        connection.execute(statement)
     connection.execute("SELECT pg_reload_conf()")
 
 
@@ -108,8 +113,12 @@ def replayed(connection: BoundedConnection, lsn: Lsn) -> bool:
     return bool(row and row[0])
 
 
-def restore_from(connection: BoundedConnection, folder: PurePosixPath) -> None:
+@contextmanager
+def restoring_from(connection: BoundedConnection, folder: PurePosixPath) -> Iterator[None]:
     """Let a standby fetch segments and histories from a folder that its server can read; it says nothing of others.
+
+    Meanwhile it follows nobody: its receiver may try for seconds to reach a node that is gone, and replay waits for it.
+    The command stays set until `restore_no_more`.
 
     Raises:
         HaopError: the folder has a name that no setting can hold.
@@ -118,9 +127,12 @@ def restore_from(connection: BoundedConnection, folder: PurePosixPath) -> None:
         raise HaopError(f"no server can be told of {folder!s:.200}", hint="give the project's folder another name")
     # %f and %p are PostgreSQL's; where the file is missing the shell is quiet, and so is the server.
     path = shlex.quote(f"{folder}/").replace("%", "%%")
-    command = f"test -f {path}%f && cp {path}%f %p{_LENT}"
-    connection.execute(sql.SQL("ALTER SYSTEM SET restore_command = {}").format(sql.Literal(command)))
-    connection.execute("SELECT pg_reload_conf()")
+    followed = upstream(connection)
+    _set(connection, restore_command=f"test -f {path}%f && cp {path}%f %p{_LENT}", primary_conninfo="")
+    try:
+        yield
+    finally:
+        _set(connection, primary_conninfo=followed)
 
 
 def restore_no_more(connection: BoundedConnection) -> None:

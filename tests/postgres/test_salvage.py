@@ -1,6 +1,7 @@
 """What a dead primary has and no standby received is replayed before a standby is promoted; what cannot be is told."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -199,6 +200,27 @@ def test_without_salvage_rows_are_lost_and_a_standby_that_may_lack_some_is_refus
     done = failover.execute(without, None, quiet)
     assert done.salvaged == ()
     assert paid(shop, standby) == (0, 0)
+
+
+def test_a_receiver_that_hangs_does_not_hold_it_up(folder: Path) -> None:
+    """Its connection is taken, and never answered, as of a container whose network has just gone. On processes."""
+    with (
+        support.running(support.make_project(folder / "shop")) as cluster,
+        socket.create_server(("127.0.0.1", 0)) as door,
+    ):
+        support.sql(cluster, "db1", "CREATE TABLE paid (id int, body text)")
+        verify.replayed(cluster, *_flushed(cluster, "db1"))
+        port = door.getsockname()[1]
+        support.sql(cluster, "db2", f"ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port={port}'")
+        support.sql(cluster, "db2", "SELECT pg_reload_conf()")
+        door.settimeout(20)
+        guest, _ = door.accept()
+        with guest:
+            support.sql(cluster, "db1", f"INSERT INTO paid SELECT generate_series(1, {ROWS})")
+            cluster.runtime.kill("db1")
+            done = failover.execute(cluster, None, quiet)
+            assert done.salvaged[0].complete, done.salvaged[0].told
+            assert paid(cluster, "db2") == (ROWS, ROWS)
 
 
 KILLED = """
