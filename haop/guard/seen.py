@@ -12,8 +12,8 @@ from haop.model.status import Role
 # A guard that was not running for so long itself (a machine that slept, a frozen VM) cannot say who was silent.
 STALL_SECONDS = 0.8
 CRASH_LOOP_SECONDS = 60.0
-# A node that has streamed for so long after it was brought back is no longer flapping.
-SETTLED_SECONDS = 60.0
+# A node that streams, or is primary, so long after it was brought back is not flapping.
+SETTLED_SECONDS = 5.0
 # A session may outlive its postmaster by a moment, and answer.
 _OUTLIVES_SECONDS = 0.5
 _KEPT = 16
@@ -167,7 +167,8 @@ def _failed_over(view: View, seen: FailedOver) -> View:
     # Until it answers: what it said before it was promoted is history.
     node, newest = view.nodes[seen.promoted], max(node.timeline for node in view.nodes.values())
     primary = replace(node, role=Role.PRIMARY, timeline=newest, answered=seen.at, misses=(), exit=None)
-    return replace(view, failures=(), nodes={**view.nodes, seen.promoted: primary})
+    known = {**view.nodes, seen.promoted: primary}
+    return replace(view, failures=(), nodes={name: replace(each, crashes=()) for name, each in known.items()})
 
 
 def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> Node:
@@ -205,7 +206,8 @@ def _answered(node: Node, answer: Answer) -> Node:
     if answer.at < node.answered or (node.exit and answer.at < node.exit.at + _OUTLIVES_SECONDS):
         return node
     streamed = answer.at if answer.streaming else node.streamed
-    settled = node.tried and streamed - node.tried[-1] > SETTLED_SECONDS
+    well = answer.at if answer.streaming or answer.role is Role.PRIMARY else node.streamed
+    settled = node.tried and well - node.tried[-1] > SETTLED_SECONDS
     return replace(
         node, role=answer.role, timeline=answer.timeline, answered=answer.at, streamed=streamed, misses=(), exit=None,
         tried=() if settled else node.tried,
