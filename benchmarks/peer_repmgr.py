@@ -8,14 +8,13 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_server
 
 from psycopg import sql
 
-from benchmarks.peer_patroni import HOST, end_leftovers
+from benchmarks.peer_patroni import HOST, end_leftovers, free_ports
 from haop.errors import Refused
 from haop.model.endpoint import Endpoint
 from haop.postgres.connection import Login, connected
@@ -49,7 +48,7 @@ class RepmgrPeer:
     nodes: Mapping[str, Endpoint]
     admin: Login
     application: Login
-    _folder: Path
+    folder: Path  # has a data directory of each node's name, and its log
     _bindir: Path
     _run_as: RunAs
 
@@ -63,23 +62,30 @@ class RepmgrPeer:
 
     def repmgr(self, node: str, *words: str) -> None:
         """Run a command of repmgr on a node."""
-        self.program(f"{self._bindir}/repmgr", "-f", f"{self._folder}/{node}.conf", *words)
+        self.program(f"{self._bindir}/repmgr", "-f", f"{self.folder}/{node}.conf", *words)
 
     def program(self, *argv: str) -> None:
         """Run a program to its end, as the servers' user."""
-        environment = {
-            "PATH": f"{self._folder}/bin:{self._bindir}:{os.environ['PATH']}",
-            "HOME": str(self._folder),
-            "PGPASSFILE": f"{self._folder}/pgpass",
+        run(argv, run_as=self._run_as, environment=self.environment, cwd=self.folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs of this cluster find in their environment."""
+        return {
+            "PATH": f"{self.folder}/bin:{self._bindir}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "PGPASSFILE": f"{self.folder}/pgpass",
         }
-        run(argv, run_as=self._run_as, environment=environment, cwd=self._folder)
 
 
 @contextmanager
-def repmgr_cluster(bindir: Path, folder: Path, *, services: bool) -> Iterator[RepmgrPeer]:
+def repmgr_cluster(
+    bindir: Path, folder: Path, *, services: bool, automatic: bool = False
+) -> Iterator[RepmgrPeer]:
     """Run two nodes on loopback, the second cloned and registered by repmgr, without repmgrd.
 
-    `services` gives repmgr the commands that start and stop a node; it has commands of its own otherwise.
+    `services` gives repmgr the commands that start and stop a node; it has commands of its own otherwise. With
+    `automatic` the nodes are ready for a repmgrd each, which fails over.
     `bindir` has the programs of PostgreSQL and of repmgr; `folder`, new and empty, is given to the servers' user.
     At the end, also of a start that failed, every process started here is gone; data and logs stay in `folder`.
 
@@ -89,27 +95,25 @@ def repmgr_cluster(bindir: Path, folder: Path, *, services: bool) -> Iterator[Re
     """
     if not (bindir / "repmgr").exists():
         raise Refused(f"there is no repmgr in {bindir}", hint="apt-get install postgresql-15-repmgr")
-    peer = _prepared(bindir, folder, services=services)
+    peer = _prepared(bindir, folder, services=services, automatic=automatic)
     with ExitStack() as stack:
         stack.callback(end_leftovers, folder)
-        _first_node(peer, folder)
+        _first_node(peer, folder, automatic=automatic)
         _second_node(peer, folder)
         yield peer
 
 
-def _prepared(bindir: Path, folder: Path, *, services: bool) -> RepmgrPeer:
+def _prepared(bindir: Path, folder: Path, *, services: bool, automatic: bool) -> RepmgrPeer:
     """Write the configuration, passwords and the `ssh` of the nodes' user."""
     run_as = account.choose(None, folder / "db1")
-    with ExitStack() as stack:
-        free = [stack.enter_context(closing(create_server((HOST, 0)))).getsockname()[1] for _ in range(2)]
-    nodes = {f"db{number}": Endpoint(HOST, port) for number, port in enumerate(free, start=1)}
+    nodes = {f"db{number}": Endpoint(HOST, port) for number, port in enumerate(free_ports(2), start=1)}
     admin = Login(user="repmgr", password=secrets.token_urlsafe())
     files = {
         "password": admin.password,
         "pgpass": f"{HOST}:*:*:{admin.user}:{admin.password}\n",
         "ssh": _SSH,
         **{
-            f"{node}.conf": _configuration(node, at.port, bindir, folder, services=services)
+            f"{node}.conf": _configuration(node, at.port, bindir, folder, services=services, automatic=automatic)
             for node, at in nodes.items()
         },
     }
@@ -124,7 +128,7 @@ def _prepared(bindir: Path, folder: Path, *, services: bool) -> RepmgrPeer:
     return RepmgrPeer(nodes, admin, application, folder, bindir, run_as)
 
 
-def _configuration(node: str, port: int, bindir: Path, folder: Path, *, services: bool) -> str:
+def _configuration(node: str, port: int, bindir: Path, folder: Path, *, services: bool, automatic: bool) -> str:
     """One node's repmgr.conf."""
     data = folder / node
     conninfo = f"host={HOST} port={port} user=repmgr dbname=repmgr connect_timeout=2 passfile={folder}/pgpass"
@@ -143,15 +147,25 @@ def _configuration(node: str, port: int, bindir: Path, folder: Path, *, services
         control = f"{bindir}/pg_ctl -D {data} -l {data}.log -w"
         settings |= {f"service_{each}_command": f"{control} -m fast {each}" for each in ("stop", "restart")}
         settings |= {f"service_{each}_command": f"{control} {each}" for each in ("start", "reload", "promote")}
+    if automatic:
+        file = f"{folder}/{node}.conf"
+        settings |= {
+            "failover": "automatic",
+            "promote_command": f"{bindir}/repmgr standby promote -f {file}",
+            "follow_command": f"{bindir}/repmgr standby follow -f {file} --upstream-node-id=%n",
+            "monitor_interval_secs": 1,
+        }
     return "".join(f"{name}='{value}'\n" for name, value in settings.items())
 
 
-def _first_node(peer: RepmgrPeer, folder: Path) -> None:
+def _first_node(peer: RepmgrPeer, folder: Path, *, automatic: bool) -> None:
     """Make the primary, its databases and its roles, and register it."""
     secret = ("--pwfile", f"{folder}/password", "--auth", "scram-sha-256")
     peer.program("initdb", "-D", "db1", "-U", "repmgr", *secret, "-E", "UTF8", "--locale", "C", "--data-checksums")
     with (folder / "db1" / "postgresql.conf").open("a") as settings:
         settings.write(f"{_SETTINGS}port = {peer.nodes['db1'].port}\n")
+        if automatic:
+            settings.write("shared_preload_libraries = 'repmgr'\n")
     peer.repmgr("db1", "node", "service", "--action", "start")
     owner = peer.application
     with connected(peer.nodes["db1"], peer.admin, answer_seconds=30) as connection:
