@@ -6,7 +6,7 @@ From Debian's packages. What favours it: its connections are trusted without a p
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -34,6 +34,11 @@ _MONITOR = {
 }
 # That a promotion does not wait 5 s for the WAL receiver is haop's default, and a favour here.
 _NODE = {"wal_retrieve_retry_interval": 100}
+
+_SETTLED = """
+SELECT array_agg(reportedstate::text ORDER BY 1) = '{primary,secondary}' AND
+    bool_and(reportedstate = goalstate AND health = 1) FROM pgautofailover.node
+"""
 
 
 class PgafSide(Peer):
@@ -91,10 +96,8 @@ class PgafSide(Peer):
 
     def settled(self) -> bool:
         """Whether the monitor has one node as primary and one as secondary, and would have them so."""
-        query = "SELECT array_agg(reportedstate::text ORDER BY 1) = '{primary,secondary}' AND " \
-            "bool_and(reportedstate = goalstate AND health = 1) FROM pgautofailover.node"  # fmt: skip
         with connected(self._monitor, Login(user="postgres", password="", database="pg_auto_failover")) as link:
-            return link.execute(query).fetchone() == (True,)
+            return link.execute(_SETTLED).fetchone() == (True,)
 
     def end_everything(self) -> None:
         """SIGKILL to all nodes and the monitor: their titles hide from `end_leftovers` whose they are."""
@@ -102,7 +105,8 @@ class PgafSide(Peer):
             if agent.poll() is None:
                 root = psutil.Process(agent.pid)
                 for process in (root, *root.children(recursive=True)):
-                    process.kill()
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
 
     def _do(self, *words: str, node: str) -> None:
         argv = ("/usr/bin/pg_autoctl", *words, "--pgdata", str(self.folder / node))

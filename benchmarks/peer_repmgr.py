@@ -22,12 +22,13 @@ from haop.process import RunAs, run
 from haop.runtimes import account
 
 # repmgr's documentation asks for senders and slots, which PostgreSQL has enough of by itself, and for checksums or
-# wal_log_hints. That a promotion does not wait 5 s for the WAL receiver is haop's default, and a favour here.
+# wal_log_hints; a rewind needs WAL from before the promotion. That a promotion does not wait 5 s for the WAL receiver is haop's default, and a favour here.
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
 wal_retrieve_retry_interval = '100ms'
+wal_keep_size = '512MB'
 """
 
 # `repmgr` gives options, the host, then one string for the shell of the other side.
@@ -79,9 +80,7 @@ class RepmgrPeer:
 
 
 @contextmanager
-def repmgr_cluster(
-    bindir: Path, folder: Path, *, services: bool, automatic: bool = False
-) -> Iterator[RepmgrPeer]:
+def repmgr_cluster(bindir: Path, folder: Path, *, services: bool, automatic: bool = False) -> Iterator[RepmgrPeer]:
     """Run two nodes on loopback, the second cloned and registered by repmgr, without repmgrd.
 
     `services` gives repmgr the commands that start and stop a node; it has commands of its own otherwise. With
@@ -132,21 +131,26 @@ def _configuration(node: str, port: int, bindir: Path, folder: Path, *, services
     """One node's repmgr.conf."""
     data = folder / node
     conninfo = f"host={HOST} port={port} user=repmgr dbname=repmgr connect_timeout=2 passfile={folder}/pgpass"
+    own_port = f'-o "-p {port}"'  # not in its folder, where a rewind would put the other node's
     settings = {
         "node_id": node.removeprefix("db"),
         "node_name": node,
         "conninfo": conninfo,
         "data_directory": data,
         "pg_bindir": bindir,
-        "pg_ctl_options": f"-l {data}.log",
+        "pg_ctl_options": f"-l {data}.log {own_port}",
         "use_replication_slots": "yes",
         "reconnect_attempts": 2,
         "reconnect_interval": 1,
     }
     if services:
         control = f"{bindir}/pg_ctl -D {data} -l {data}.log -w"
-        settings |= {f"service_{each}_command": f"{control} -m fast {each}" for each in ("stop", "restart")}
-        settings |= {f"service_{each}_command": f"{control} {each}" for each in ("start", "reload", "promote")}
+        settings |= {f"service_{each}_command": f"{control} {each}" for each in ("reload", "promote")}
+        settings |= {
+            "service_start_command": f"{control} {own_port} start",
+            "service_stop_command": f"{control} -m fast stop",
+            "service_restart_command": f"{control} -m fast {own_port} restart",
+        }
     if automatic:
         file = f"{folder}/{node}.conf"
         settings |= {
@@ -163,7 +167,7 @@ def _first_node(peer: RepmgrPeer, folder: Path, *, automatic: bool) -> None:
     secret = ("--pwfile", f"{folder}/password", "--auth", "scram-sha-256")
     peer.program("initdb", "-D", "db1", "-U", "repmgr", *secret, "-E", "UTF8", "--locale", "C", "--data-checksums")
     with (folder / "db1" / "postgresql.conf").open("a") as settings:
-        settings.write(f"{_SETTINGS}port = {peer.nodes['db1'].port}\n")
+        settings.write(_SETTINGS)
         if automatic:
             settings.write("shared_preload_libraries = 'repmgr'\n")
     peer.repmgr("db1", "node", "service", "--action", "start")
@@ -181,7 +185,5 @@ def _second_node(peer: RepmgrPeer, folder: Path) -> None:
     first = peer.nodes["db1"]
     source = ("-h", first.host, "-p", str(first.port), "-U", "repmgr", "-d", "repmgr")
     peer.repmgr("db2", *source, "standby", "clone", "--fast-checkpoint")
-    with (folder / "db2" / "postgresql.conf").open("a") as settings:
-        settings.write(f"port = {peer.nodes['db2'].port}\n")
     peer.repmgr("db2", "node", "service", "--action", "start")
     peer.repmgr("db2", *source, "standby", "register")

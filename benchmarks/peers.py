@@ -8,8 +8,15 @@ from pathlib import Path
 from benchmarks.peer_patroni import PatroniPeer, is_complete, patroni_cluster, running_agent
 from benchmarks.peer_repmgr import RepmgrPeer, repmgr_cluster
 from benchmarks.side import APPLICATION, Peer, make_application, package_version
-from haop.process import run
 from haop.postgres.connection import Login, connected
+from haop.process import run
+
+# repmgrd runs and is not paused; a standby's follows whom the cluster has as its primary, and saw it at most 2 s ago.
+_REPMGRD = """
+SELECT repmgr.repmgrd_is_running() AND NOT repmgr.repmgrd_is_paused() AND (NOT pg_is_in_recovery() OR (
+    repmgr.get_upstream_last_seen() BETWEEN 0 AND 2 AND repmgr.get_upstream_node_id() =
+        (SELECT node_id FROM repmgr.nodes WHERE type = 'primary' AND active)))
+"""
 
 
 class PatroniSide(Peer):
@@ -87,15 +94,13 @@ class RepmgrSide(Peer):
         self.start(node)
 
     def settled(self) -> bool:
-        """Whether both repmgrd run, and each has told the servers so."""
-        if any(agent.poll() is not None for agent in self.agents.values()):
-            return False
+        """Whether both repmgrd run, not paused, and the standby's has seen the present primary just now."""
+        answers = []
         for endpoint in self.nodes.values():
             login = Login(user=self.admin.user, password=self.admin.password, database="repmgr")
             with connected(endpoint, login) as link:
-                if link.execute("SELECT repmgr.repmgrd_is_running()").fetchone() != (True,):
-                    return False
-        return True
+                answers.append(link.execute(_REPMGRD).fetchone())
+        return all(agent.poll() is None for agent in self.agents.values()) and answers.count((True,)) == len(answers)
 
     def _stop_server(self, node: str) -> None:
         self._peer.program(f"{self.bindir}/pg_ctl", "-D", f"{self.folder}/{node}", "-m", "fast", "-w", "stop")

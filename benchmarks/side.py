@@ -6,13 +6,13 @@ A *node* is a PostgreSQL server and, of a peer, the peer's own process beside it
 import os
 import select
 import signal
-import subprocess
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import psutil
 from psycopg import sql
@@ -22,6 +22,9 @@ from haop.model.endpoint import Endpoint
 from haop.postgres.connection import Login, connected
 from haop.process import run
 from haop.waiting import wait_until
+
+if TYPE_CHECKING:
+    import subprocess
 
 APPLICATION = "shop"
 TABLE = "CREATE TABLE IF NOT EXISTS gaps (id bigint PRIMARY KEY)"
@@ -189,7 +192,7 @@ def make_application(endpoint: Endpoint, admin: Login, application: Login) -> No
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
         exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [application.database]).fetchone()
         verb = "ALTER DATABASE {} OWNER TO {}" if exists else "CREATE DATABASE {} OWNER {}"
-        connection.execute(sql.SQL(verb).format(database, role))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(verb).format(database, role))
 
 
 def make_table(side: Side, primary: str) -> None:
