@@ -1,19 +1,17 @@
 """PostgreSQL's own streaming replication: one primary, physical standbys through slots."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from haop.engines import words
-from haop.engines.base import Note, Promotion, Rejoining
-from haop.engines.candidate import candidate
+from haop.engines import failover, words
+from haop.engines.base import AS_USUAL, Note, Promotion, Rejoining, Terms
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability, quorum
-from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
+from haop.model.status import ClusterStatus, Reachable, Role
 from haop.postgres import replication
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.pointing import pointed_at
@@ -67,13 +65,13 @@ class StreamingEngine:
             for node in self.spec.nodes
         }  # fmt: skip
 
-    def observe(self) -> ClusterStatus:
-        """Ask every node, all at once."""
-        return observe_cluster(self.spec, self.runtime, self.admin)
+    def observe(self, silent: frozenset[str] = frozenset()) -> ClusterStatus:
+        """Ask every node, all at once, but for those of which it is known that they do not answer."""
+        return observe_cluster(self.spec, self.runtime, self.admin, silent)
 
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
-        return self.runtime.state(name).state is not State.ABSENT and self._is_primarys(name)
+        return self.runtime.state(name).state is not State.ABSENT and self.has_primarys_data(name)
 
     def is_standby(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a standby with."""
@@ -83,52 +81,40 @@ class StreamingEngine:
         """Whether a node, running or not, has no data yet."""
         return self.runtime.state(name).state is State.ABSENT or not self.runtime.holds(name, _VERSION)
 
-    def _is_primarys(self, name: str) -> bool:
+    def has_primarys_data(self, name: str) -> bool:
         """Whether the data of a node are a primary's; one that still initialises or clones has none."""
         return not self.is_standby(name) and self.runtime.holds(name, _VERSION)
 
-    def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
-        """The most advanced standby; before it, every node that could come back as a primary is fenced."""
-        chosen = candidate(status, to)
-        silent = [node for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced]
-        unknown = [node.name for node in silent if node.service.state is not State.ABSENT]
-        if self.sync and to is None and (mute := [name for name in unknown if self.is_standby(name)]):
-            raise Refused(
-                f"{' and '.join(mute)} does not answer, and may have confirmed writes that {chosen} lacks",
-                hint=f"bring it back: haop up; or do without what only it may have: haop failover --to {chosen}",
-            )
-        return Promotion(chosen, tuple(name for name in unknown if self._is_primarys(name)))
-
-    def failover(self, to: str | None, note: Note) -> Promotion:
-        """Fence, promote, and let the other standbys follow."""
-        status = self.observe()
-        plan = self.plan_failover(status, to)
-        with ThreadPoolExecutor(max_workers=len(status.nodes), thread_name_prefix="fence") as pool:
-            fences = [pool.submit(self._fence, name, note) for name in plan.fence]
-            with connected(self.runtime.endpoint(plan.node), self.admin) as standby:
-                for fence in fences:
-                    fence.result()  # raises where a node is not fenced: then nothing is promoted
-                # Until it was fenced a primary that only haop did not reach went on: another may have got more.
-                status = self.observe() if len(status.standbys) > 1 else status
-                foremost = self._foremost(status, to) if len(status.standbys) > 1 else plan.node
-                if foremost == plan.node:
-                    self.crown(standby, status, foremost, note)
-        if foremost != plan.node:
-            with connected(self.runtime.endpoint(foremost), self.admin) as standby:
-                self.crown(standby, status, foremost, note)
-        self.point_others(status, foremost, note)
-        return Promotion(foremost, plan.fence)
-
-    def _foremost(self, status: ClusterStatus, to: str | None) -> str:
-        """Whom to promote now that no primary lives any more.
+    def plan_failover(self, status: ClusterStatus, to: str | None, terms: Terms = AS_USUAL) -> Promotion:
+        """The most advanced standby; before it, every node that could come back as a primary is fenced.
 
         Raises:
-            HaopError: the wanted one would lose what another has; nothing was promoted.
+            Refused: a primary answers; or what the standby lacks would be lost, and nobody has accepted that.
+            NoPrimary: no standby answers.
         """
-        try:
-            return candidate(status, to)
-        except Refused as error:
-            raise HaopError(f"the primary is fenced and nothing promoted: {error.message}", hint=error.hint) from error
+        return failover.plan(self, status, to, terms)
+
+    def failover(
+        self, to: str | None, note: Note, *, terms: Terms = AS_USUAL, silent: frozenset[str] = frozenset()
+    ) -> Promotion:
+        """Fence, salvage, promote, and let the other standbys follow.
+
+        Args:
+            to: the standby that is wanted; None: the most advanced.
+            note: told "fenced", "salvaged" where something was, "promoting", "promoted", "follows".
+            terms: on which a standby may be promoted.
+            silent: nodes that do not answer, as the caller knows; they are not asked.
+
+        Raises:
+            HaopError: nothing was promoted; the message says whether the primary is fenced.
+        """
+        return failover.Failover(self, to, note, terms, silent).run()
+
+    def tidy_promotion(self, name: str) -> None:
+        """What was lent to a node before it was promoted is gone from it; safe to repeat, also where nothing was."""
+        with connected(self.runtime.endpoint(name), self.admin) as connection:
+            replication.restore_no_more(connection)
+        self.runtime.take_back(name)
 
     def crown(self, connection: BoundedConnection, status: ClusterStatus, name: str, note: Note) -> None:
         """Promote the standby at the other end, once nothing else can be primary, and give it a slot for each node.
@@ -149,10 +135,6 @@ class StreamingEngine:
             if standby.name != primary:
                 self.point(standby.name, primary)
                 note("follows", standby.name)
-
-    def _fence(self, name: str, note: Note) -> None:
-        self.runtime.fence(name)
-        note("fenced", name)
 
     def _promote(self, connection: BoundedConnection, name: str) -> None:
         replication.promote(connection)
@@ -182,17 +164,18 @@ class StreamingEngine:
         primary = self.primary_for(status, node)
         if status.streams(node):
             return
-        if isinstance(status.node(node), Reachable) and not self._needs_rewind(status, node):
+        if isinstance(status.node(node), Reachable) and not self.needs_rewind(status, node):
             self.point(node, primary)
         elif isinstance(status.node(node), Reachable) or not self.runtime.rejoining(node):
-            self._restart_as_standby(status, node)
+            self.restart_as_standby(status, node)
             note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
         self.drop_slots_of_standby(node)
         note(f"streams from {primary}", node)
 
-    def _restart_as_standby(self, status: ClusterStatus, node: str) -> None:
-        service, rewind = status.node(node).service, self._needs_rewind(status, node)
+    def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
+        """Start it so that it becomes a standby: what runs there is taken down first where it has to be rewound."""
+        service, rewind = status.node(node).service, self.needs_rewind(status, node)
         if rewind and service.state is not State.STOPPED:
             self.take_down(status, node)
         elif service.state is State.PAUSED:
@@ -249,7 +232,7 @@ class StreamingEngine:
             return Rejoining(f"{node} streams from {primary} already; nothing to do")
         if slot and slot.wal_status == "lost" and not self.runtime.rebuilding(node):
             raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
-        if not self._needs_rewind(status, node):
+        if not self.needs_rewind(status, node):
             return Rejoining(f"start {node}; it follows {primary}")
         told = f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
         return Rejoining(told, rewinds=True)
@@ -271,7 +254,7 @@ class StreamingEngine:
             raise Refused(f"{node} is the primary; there is no other that is ahead of it")
         return primaries[-1].name
 
-    def _needs_rewind(self, status: ClusterStatus, name: str) -> bool:
+    def needs_rewind(self, status: ClusterStatus, name: str) -> bool:
         """Former primaries, and running standbys that went down another timeline; of others the node script knows."""
         node = status.node(name)
         if node.service.state is State.ABSENT:

@@ -1,13 +1,20 @@
 """The statements that change replication. Each takes an open connection of a superuser and is safe to repeat."""
 
+import shlex
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
+from haop.errors import HaopError
 from haop.model.lsn import Lsn
 from haop.model.spec import quorum
 from haop.postgres.connection import BoundedConnection
 from haop.postgres.queries import query
+
+_LENT = " # lent by haop"  # a comment of the shell's, by which its own command is known
 
 
 def promote(connection: BoundedConnection) -> None:
@@ -97,6 +104,49 @@ def replayed(connection: BoundedConnection, lsn: Lsn) -> bool:
     """Whether a standby has replayed everything up to that position."""
     row = connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [str(lsn)]).fetchone()
     return bool(row and row[0])
+
+
+def restore_from(connection: BoundedConnection, folder: PurePosixPath) -> None:
+    """Let a standby fetch segments and histories from a folder that its server can read; it says nothing of others.
+
+    Raises:
+        HaopError: the folder has a name that no setting can hold.
+    """
+    if not str(folder).isprintable():
+        raise HaopError(f"no server can be told of {folder!s:.200}", hint="give the project's folder another name")
+    # %f and %p are PostgreSQL's; where the file is missing the shell is quiet, and so is the server.
+    path = shlex.quote(f"{folder}/").replace("%", "%%")
+    command = f"test -f {path}%f && cp {path}%f %p{_LENT}"
+    connection.execute(sql.SQL("ALTER SYSTEM SET restore_command = {}").format(sql.Literal(command)))
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def restore_no_more(connection: BoundedConnection) -> None:
+    """Undo that; an operator's own command stays."""
+    row = connection.execute("SHOW restore_command").fetchone()
+    if row and str(row[0]).endswith(_LENT):
+        connection.execute("ALTER SYSTEM RESET restore_command")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """How far a standby is, and how its WAL is cut."""
+
+    timeline: int
+    received: Lsn  # on the disk; never less than what is replayed
+    replayed: Lsn
+    receiving: bool
+    segment: int
+    page: int
+
+
+def advance(connection: BoundedConnection) -> Advance:
+    """Ask a standby for it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query("advance")).fetchone()
+    assert row is not None
+    return Advance(received=Lsn.parse(row.pop("received")), replayed=Lsn.parse(row.pop("replayed")), **row)
 
 
 def received(connection: BoundedConnection, lsn: Lsn) -> bool:

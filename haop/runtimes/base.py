@@ -1,6 +1,6 @@
 """What every runtime can do."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -100,6 +100,19 @@ class Runtime(Protocol):
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """A file of its data, of a stopped service too; None where there is no such file."""
+
+    def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
+        """The same from an offset on, in pieces, none where there is no such file. Who has enough closes it."""
+
+    def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:
+        """Let the server of a running service read files of one folder of a stopped service's data.
+
+        Returns:
+            The folder, as that server sees it. What is not there of the files is left out.
+        """
+
+    def take_back(self, to: str) -> None:
+        """What was lent to a running service is gone from it; no harm where nothing was."""
 
     def rebuilding(self, name: str) -> bool:
         """Whether its data are to be replaced by a clone, and are not yet."""

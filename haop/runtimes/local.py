@@ -7,7 +7,7 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -26,6 +26,7 @@ from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.local_folders import LocalFolders
 
 _HOST = "127.0.0.1"
+_PIECE = 2**17
 
 
 class LocalRuntime:
@@ -214,6 +215,20 @@ class LocalRuntime:
             return (self._folders.data(name) / path).read_bytes()
         except FileNotFoundError:
             return None
+
+    def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
+        """From the data directory."""
+        with suppress(FileNotFoundError), (self._folders.data(name) / path).open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:  # noqa: ARG002 - the protocol's signature
+        """All servers are one user's: where they lie they can be read."""
+        return PurePosixPath(self._folders.data(name) / files[0].parent)
+
+    def take_back(self, to: str) -> None:
+        """Nothing was copied."""
 
     def rejoining(self, name: str) -> bool:
         """From its marker."""

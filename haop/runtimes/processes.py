@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from haop.clock import boot_id
 from haop.errors import HaopError
 from haop.process import reap
 
@@ -29,6 +30,33 @@ def remember(record: Path, pid: int) -> None:
         record.unlink(missing_ok=True)
         return
     record.write_text(json.dumps({"pid": pid, "started": started}), encoding="utf-8")
+
+
+def identity(pid: int) -> str | None:
+    """What tells a process from all others that ever had its id, though the clock is set; None: there is none."""
+    try:
+        if _PROC:  # psutil counts from the wall clock
+            ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+            return f"{boot_id()}:{ticks}"
+        return str(psutil.Process(pid).create_time())
+    except (OSError, IndexError, psutil.Error):
+        return None
+
+
+def lives(pid: int, known: str | None) -> bool:
+    """Whether that very process can still do anything."""
+    try:
+        return known is not None and alive(psutil.Process(pid)) and identity(pid) == known
+    except psutil.NoSuchProcess:
+        return False
+
+
+def signal_to(pid: int, known: str | None, number: int) -> None:
+    """Send a signal to that very process, if it lives."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if identity(pid) == known:
+            process.send_signal(number)
 
 
 def find(record: Path, data: Path) -> psutil.Process | None:
