@@ -54,7 +54,7 @@ CUT_SECONDS = 1.0
 COOL_DOWN_SECONDS = 0.5
 WATCH_SECONDS = 4.0  # so long is looked at what a resumed primary does
 RECOVERY_SECONDS = 90.0
-REDUNDANCY_SECONDS = 180.0
+REDUNDANCY_SECONDS = 60.0
 _NUMBERS = 10_000_000  # between two repetitions of one process
 _MOST_FAILURES = 3
 

@@ -113,7 +113,7 @@ def _listen(lines: Iterator[str], ledger: Ledger) -> None:
 class Seen(NamedTuple):
     """One repetition in figures; seconds, and numbers of writes."""
 
-    write_gap: float  # the longest time between two acknowledged writes that lasted
+    write_gap: float  # the longest time between two acknowledged writes, lasting or not: what a client sees
     last_before: float  # when it began (monotonic clock)
     first_after: float  # when it ended
     read_gap: float  # the longest time between two answered reads, of the reader of any node
@@ -133,7 +133,7 @@ def seen(ledger: Ledger, survivors: Collection[int], old_port: int, promoted_at:
     writes = ledger.acknowledged(WRITER, KEPT, NEW)
     lost = [each for each in writes if each.number not in survivors]
     late = [each for each in writes if each.port == old_port and each.ended > promoted_at and each.begun > promoted_at]
-    write_gap = _longest([each for each in ledger.acknowledged(WRITER) if each.number in survivors])
+    write_gap = _longest(ledger.acknowledged(WRITER))
     read_gap, standby_read_gap = (_longest(ledger.acknowledged(client)) for client in (READER, READER_OF_STANDBYS))
     return Seen(
         write_gap=write_gap[1] - write_gap[0],

@@ -22,7 +22,8 @@ from haop.process import RunAs, run
 from haop.runtimes import account
 
 # repmgr's documentation asks for senders and slots, which PostgreSQL has enough of by itself, and for checksums or
-# wal_log_hints; a rewind needs WAL from before the promotion. That a promotion does not wait 5 s for the WAL receiver is haop's default, and a favour here.
+# wal_log_hints; a rewind needs WAL from before the promotion.
+# That a promotion does not wait 5 s for the WAL receiver is haop's default, and a favour here.
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -98,7 +99,7 @@ def repmgr_cluster(bindir: Path, folder: Path, *, services: bool, automatic: boo
     with ExitStack() as stack:
         stack.callback(end_leftovers, folder)
         _first_node(peer, folder, automatic=automatic)
-        _second_node(peer, folder)
+        _second_node(peer)
         yield peer
 
 
@@ -180,7 +181,7 @@ def _first_node(peer: RepmgrPeer, folder: Path, *, automatic: bool) -> None:
     peer.repmgr("db1", "primary", "register")
 
 
-def _second_node(peer: RepmgrPeer, folder: Path) -> None:
+def _second_node(peer: RepmgrPeer) -> None:
     """Clone the standby as repmgr does, start it, register it."""
     first = peer.nodes["db1"]
     source = ("-h", first.host, "-p", str(first.port), "-U", "repmgr", "-d", "repmgr")

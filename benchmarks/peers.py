@@ -84,11 +84,16 @@ class RepmgrSide(Peer):
         self._stop_server(node)
 
     def bring_back(self, node: str, primary: str) -> None:
-        """`repmgr node rejoin`, with a rewind; first what still runs is stopped. Then its repmgrd."""
+        """`repmgr node rejoin`, with a rewind; first what still runs is stopped. Then its repmgrd.
+
+        A rewind reads the timeline from the new primary's control file, which a checkpoint writes (its documentation).
+        """
         if self.agents[node].poll() is None:
             self.end_agent(node)
             self._stop_server(node)
         to = self.nodes[primary]
+        with connected(to, self.admin, answer_seconds=60) as connection:
+            connection.execute("CHECKPOINT")
         conninfo = f"host={to.host} port={to.port} user=repmgr dbname=repmgr"
         self._peer.repmgr(node, "node", "rejoin", "-d", conninfo, "--force-rewind")
         self.start(node)

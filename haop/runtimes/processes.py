@@ -36,7 +36,9 @@ def identity(pid: int) -> str | None:
     """What tells a process from all others that ever had its id, though the clock is set; None: there is none."""
     try:
         if _PROC:  # psutil counts from the wall clock
-            ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+            ticks = (
+                Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+            )
             return f"{boot_id()}:{ticks}"
         return str(psutil.Process(pid).create_time())
     except (OSError, IndexError, psutil.Error):
