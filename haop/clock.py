@@ -42,7 +42,7 @@ SYSTEM_CLOCK = SystemClock()
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment as two clocks tell it: the wall's, which is set at times, and one that only runs, until the next boot."""
+    """A moment as two clocks tell it: the wall's, which is set at times, and one that only runs, until a boot."""
 
     wall: datetime
     boot: str  # which boot the seconds are counted from; empty where the machine does not tell

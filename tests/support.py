@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import psycopg
 
 from haop.model.spec import POSTGRES_VERSIONS
+from haop.operations import guarding
 from haop.operations.cluster import Cluster
 from haop.operations.initialise import Wishes, initialise
 from haop.operations.up import up
@@ -132,7 +133,8 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def end(cluster: Cluster) -> None:
-    """Kill every process of the cluster; of containers, nothing is left."""
+    """Kill every process of the cluster, its guard first; of containers, nothing is left."""
+    guarding.stop(cluster.project)
     crash(cluster)
     if cluster.project.spec.runtime == "compose":
         cluster.runtime.down(volumes=True, say=lambda _: None)

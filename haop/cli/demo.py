@@ -35,27 +35,28 @@ def demo(
     from haop.cli import cluster, drill, history, setup
     from haop.cli.console import OUT
 
-    def tell(command: str) -> None:
+    def tell(command: str) -> typer.Context:
         OUT.print(f"\n[bold]$ haop {command}[/bold]")
+        return typer.Context(ctx.command, parent=ctx)  # what a command holds ends with it
 
     with _folder(keep=keep) as folder:
         ctx.find_root().obj = folder
         name = "shop" if runtime == "local" else f"shop-demo-{os.getpid()}"
-        tell(f"init {name} --runtime {runtime} --durability sync")
-        setup.init(ctx, Path(), name=name, runtime=runtime, durability="sync", database="shop")
+        with tell(f"init {name} --runtime {runtime} --durability sync") as step:
+            setup.init(step, Path(), name=name, runtime=runtime, durability="sync", database="shop")
         try:
-            tell("up")
-            cluster.up(ctx)
-            tell("status")
-            cluster.status(ctx)
-            tell("drill failover --yes")
-            drill.failover(ctx, yes=True)
-            tell("events")
-            history.events(ctx)
+            with tell("up") as step:
+                cluster.up(step)
+            with tell("status") as step:
+                cluster.status(step)
+            with tell("drill failover --yes") as step:
+                drill.failover(step, yes=True)
+            with tell("events") as step:
+                history.events(step)
         finally:
             if not keep:
-                tell("down --volumes --yes")
-                cluster.down(ctx, volumes=True, yes=True)
+                with tell("down --volumes --yes") as step:
+                    cluster.down(step, volumes=True, yes=True)
     if keep:
         OUT.print(f"\nthe cluster runs in {folder}; when you are done: haop -C {folder} down --volumes")
 

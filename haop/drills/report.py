@@ -39,9 +39,12 @@ class Run(Protocol):
     server: Server
     old_primary: str
     new_primary: str | None
-    promoted_by: str
     salvaged_bytes: int | None
     fault_at: float
+
+    @property
+    def promoted_by(self) -> str:
+        """Who promoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What every runtime can do."""
 
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -7,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, LogLine, Service, ServiceState
+from haop.model.service import Ending, Exit, LogLine, Service, ServiceState
 
 # Tells that something begins which may take a while; what is called inside it says how far it is.
 Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
@@ -134,6 +135,21 @@ class Runtime(Protocol):
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Log entries in the order of their times."""
+
+    def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
+        """Each end of these nodes' servers, the moment that the runtime knows of it; pushed, not polled.
+
+        Whoever ended it, and however; once for each end. What has ended before the first look is not told. Nodes may be
+        started again, made anew or not be there yet. When what tells the ends was away itself (an engine that is
+        restarted), the nodes that do not run once it is back are told. It costs next to nothing while nothing happens.
+
+        Args:
+            names: of the nodes.
+            until: when it is set, this ends within about a second.
+
+        Raises:
+            HaopError: nothing can be told of any node; also later, never silently.
+        """
 
     def endings(self) -> Sequence[Ending]:
         """How each service ended last, as far as the runtime remembers."""

@@ -6,6 +6,7 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,11 +18,11 @@ import psutil
 
 from haop.errors import CommandFailed, HaopError, Refused
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, LogLine, Service, ServiceState, State
+from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
-from haop.runtimes import account, kept_wal, log_files, markers, preflight, processes
+from haop.runtimes import account, kept_wal, local_exits, log_files, markers, preflight, processes
 from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.local_folders import LocalFolders
 
@@ -253,6 +254,11 @@ class LocalRuntime:
             if not follow:
                 return
             time.sleep(0.2)
+
+    def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
+        """From the kernel."""
+        folders = {name: (self._folders.record(name), self._folders.data(name)) for name in names}
+        return local_exits.exits(folders, until)
 
     def endings(self) -> Sequence[Ending]:
         """Nothing: a process table forgets."""

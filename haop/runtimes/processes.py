@@ -75,6 +75,16 @@ def find(record: Path, data: Path) -> psutil.Process | None:
     return None
 
 
+def named(record: Path, data: Path) -> frozenset[int]:
+    """The ids of the processes that are written down as a node's, dead or alive."""
+    found = set()
+    with suppress(OSError, ValueError, KeyError):
+        found.add(int(json.loads(record.read_text(encoding="utf-8"))["pid"]))
+    with suppress(OSError, ValueError, IndexError):
+        found.add(int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
+    return frozenset(pid for pid in found if pid > 0)  # a single-user server, as in a rewind, writes its id negative
+
+
 def alive(process: psutil.Process) -> bool:
     """Whether it can still do anything. A killed child that nobody has collected answers signal 0, but is dead."""
     try:

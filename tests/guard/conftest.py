@@ -25,7 +25,8 @@ def shared(runtime: str) -> Iterator[Cluster]:
 @pytest.fixture
 def shop(shared: Cluster) -> Iterator[Cluster]:
     maintenance.resume(shared.project)
-    assert up(shared, Quiet()).health is Health.HEALTHY
+    with maintenance.told(shared.project, "up"):
+        assert up(shared, Quiet()).health is Health.HEALTHY
     assert guarding.found(shared.project)
     yield shared
     await_whole(shared)
