@@ -42,20 +42,20 @@ def demo(
     with _folder(keep=keep) as folder:
         ctx.find_root().obj = folder
         name = "shop" if runtime == "local" else f"shop-demo-{os.getpid()}"
-        with tell(f"init {name} --runtime {runtime} --durability sync") as step:
+        with (step := tell(f"init {name} --runtime {runtime} --durability sync")):
             setup.init(step, Path(), name=name, runtime=runtime, durability="sync", database="shop")
         try:
-            with tell("up") as step:
+            with (step := tell("up")):
                 cluster.up(step)
-            with tell("status") as step:
+            with (step := tell("status")):
                 cluster.status(step)
-            with tell("drill failover --yes") as step:
+            with (step := tell("drill failover --yes")):
                 drill.failover(step, yes=True)
-            with tell("events") as step:
+            with (step := tell("events")):
                 history.events(step)
         finally:
             if not keep:
-                with tell("down --volumes --yes") as step:
+                with (step := tell("down --volumes --yes")):
                     cluster.down(step, volumes=True, yes=True)
     if keep:
         OUT.print(f"\nthe cluster runs in {folder}; when you are done: haop -C {folder} down --volumes")

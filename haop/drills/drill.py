@@ -16,7 +16,7 @@ from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.operations import failover, guarding, heal, maintenance, salvage, status, verify
+from haop.operations import confirming, failover, guarding, heal, maintenance, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -173,6 +173,7 @@ class FailoverDrill:
                 else:
                     self.cluster.engine.rejoin(self.old_primary, self.note)
                     self.cluster.engine.await_streaming(frozenset(everybody), REJOIN_SECONDS)
+                    confirming.restore(self.cluster)
             except HaopError as error:
                 self.note(f"does not rejoin: {error.message}", self.old_primary)
                 return

@@ -10,7 +10,7 @@ from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
-from haop.model.spec import ClusterSpec, Durability, quorum
+from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role
 from haop.postgres import replication
 from haop.postgres.connection import BoundedConnection, Login, connected
@@ -185,18 +185,11 @@ class StreamingEngine:
         self.runtime.start(self.services()[node])
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
-        """Wait until these nodes stream, then set whose confirmation the primary waits for: nobody's without sync."""
-        status = wait_until(
+        """Wait until these nodes stream. Whom the primary waits for is not decided here."""
+        return wait_until(
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
-        confirming = [node.name for node in status.standbys if status.streams(node.name)] if self.sync else []
-        # Nobody streams: then writes wait, as sync promises; that they do not is an operator's decision.
-        kept = self.sync and not confirming
-        if status.primary and not kept and status.primary.server.synchronous_standby_names != quorum(confirming):
-            with connected(status.primary.endpoint, self.admin) as connection:
-                replication.set_synchronous(connection, confirming)
-        return status
 
     def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:
         status = self.observe()

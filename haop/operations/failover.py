@@ -1,7 +1,7 @@
 """`haop failover`: the primary is gone; fence it, then promote the most advanced standby."""
 
 from haop.engines.base import Note, Promotion, Terms
-from haop.operations import behind, heal, strays
+from haop.operations import behind, confirming, heal, strays
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
@@ -41,4 +41,5 @@ def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool =
             node.name for node in cluster.engine.observe().standbys if node.name not in {done.node, *done.fence}
         )
         cluster.engine.await_streaming(others, deadline=60)
+        confirming.restore(cluster)
     return done

@@ -14,6 +14,7 @@ from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.status import Unreachable
 from haop.operations import (
+    confirming,
     converge,
     guarding,
     heal,
@@ -84,9 +85,9 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             if prune and left:
                 strays.remove(cluster, left, progress)
                 outcome.detail = f"{plan}; removed {', '.join(left)}"
+            watch(cluster, progress)
             found = converge.restart(cluster, outdated, progress, consent)
             outcome.detail += salvage.shown(cluster, progress)
-            watch(cluster, progress)
             return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
         except HaopError as error:
             said = "No space left" in error.message
@@ -251,6 +252,7 @@ class _Up:
         self.await_those_on_their_way(everybody)
         with self.progress.step("every standby streams"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
+            confirming.restore(self.cluster)
             restart.reload(self.cluster, observed)
         restart.unblock(self.cluster, self.progress)
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):

@@ -153,3 +153,10 @@ def received(connection: BoundedConnection, lsn: Lsn) -> bool:
     """Whether a standby has flushed the record that begins at that position."""
     row = connection.execute("SELECT pg_last_wal_receive_lsn() > %s::pg_lsn", [str(lsn)]).fetchone()
     return bool(row and row[0])
+
+
+def settled(connection: BoundedConnection) -> tuple[bool, Lsn]:
+    """Whether commits wait as `synchronous_standby_names` says by now; then, how far a primary has flushed its WAL."""
+    row = connection.execute(query("settled")).fetchone()
+    assert row is not None
+    return bool(row[0]), Lsn.parse(row[1])

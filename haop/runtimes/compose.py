@@ -5,6 +5,7 @@ start is in `stack/` and `.haop/secrets/`, so that it also starts with no haop a
 """
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any
 from haop.errors import HaopError
 from haop.model.containers_health import CUT_OFF, OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, LogLine, Service, ServiceState, State
+from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
 from haop.runtimes import container_logs, markers, secret_files
 from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.container_fence import ContainerFence
@@ -205,6 +206,12 @@ class ComposeRuntime(ContainerFiles):
         """The containers' own logs, as long as the containers exist."""
         here = [name for name in names if self._containers.inspect(name)]
         yield from container_logs.merged(self._containers, here, follow=follow, since=since)
+
+    def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
+        """From the engine's events."""
+        from haop.docker import exits  # noqa: PLC0415 - see _compose
+
+        return exits.exits(self._containers, self._spec.name, names, until)
 
     def endings(self) -> Sequence[Ending]:
         """What a container tells of its last end; the engine's own events are gone within minutes."""

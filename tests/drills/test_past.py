@@ -39,7 +39,8 @@ def report(minute: int = 15, **changes: Any) -> Report:
         "at": datetime(2026, 1, 31, 9, minute, tzinfo=UTC),
         "cluster": "shop", "fault": "kill", "old_primary": "db1", "new_primary": "db2", "measured": MEASURED,
         "verdict": Verdict(Word.PASSED), "events": ((0.0, "kill", "db1"), (0.25, "first surviving write", None)),
-        "buckets": (0, 3, 5), "bucket_span": (-1.0, 2.0), "settings": SETTINGS, "promoted_by": DRILL, "note": NOTES[DRILL],
+        "buckets": (0, 3, 5), "bucket_span": (-1.0, 2.0), "settings": SETTINGS,
+        "promoted_by": DRILL, "note": NOTES[DRILL],
     }  # fmt: skip
     return Report(**{**values, **changes})
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from haop.operations.cluster import Cluster
+from haop.postgres.connection import Login
 from haop.waiting import wait_until
 from tests import support
 
@@ -35,9 +36,11 @@ class Client:
                     link.execute("INSERT INTO ledger VALUES (%s)", [number])
                 self.acknowledged[number] = begun
             except psycopg.Error:
-                link = _closed(link)
+                _closed(link)
+                link = None
             if not self.keeps:
-                link = _closed(link)
+                _closed(link)
+                link = None
         _closed(link)
 
     def since(self, moment: float) -> list[int]:
@@ -45,6 +48,7 @@ class Client:
 
 
 def _closed(link: "psycopg.Connection[tuple[object, ...]] | None") -> None:
+    """Also None, for what no longer has one."""
     if link is not None:
         link.close()
 
@@ -99,7 +103,8 @@ def clients(cluster: Cluster) -> Iterator[Clients]:
     old, spec, login = support.primary_of(cluster), cluster.project.spec, cluster.engine.application
     support.sql(
         cluster, old,
-        f"DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (id int PRIMARY KEY); ALTER TABLE ledger OWNER TO {spec.owner}",
+        "DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (id int PRIMARY KEY); "
+        f"ALTER TABLE ledger OWNER TO {spec.owner}",
         database=spec.database,
     )  # fmt: skip
     names = [old, *(node.name for node in spec.nodes if node.name != old)]
@@ -122,7 +127,7 @@ def clients(cluster: Cluster) -> Iterator[Clients]:
             thread.join()
 
 
-def _conninfo(cluster: Cluster, names: list[str], login: "support.Login") -> str:
+def _conninfo(cluster: Cluster, names: list[str], login: Login) -> str:
     ports = ",".join(str(cluster.runtime.endpoint(name).port) for name in names)
     hosts = ",".join("127.0.0.1" for _ in names)
     parameters = " ".join(f"{key}='{value}'" for key, value in login.parameters().items())
