@@ -25,7 +25,7 @@ class Run(NamedTuple):
     command: float | None = None  # how long the fault took to inflict, or the command to end
     after_end: float | None = None  # of a clean stop: from the postmaster's end to the next acknowledged write
     after_fault: float | None = None
-    redundant: float | None = None  # from the end of the watch to a standby that streams
+    redundant: float | None = None  # until a standby streams: from the start of the old node, or from the fault
     account: Mapping[str, float] = MappingProxyType({})  # where the time went, from the fault
 
     @property
@@ -65,7 +65,13 @@ def tell(runs: Sequence[Run]) -> None:
     _row("reads, the same: prefer-standby", names, of, faults, lambda run: run.seen and run.seen.standby_read_gap)
     _row("reads, hang: any node", names, of, {"hang"}, lambda run: run.seen and run.seen.read_gap)
     _row("reads, hang: prefer-standby", names, of, {"hang"}, lambda run: run.seen and run.seen.standby_read_gap)
-    _row("redundancy back (killed node started)", names, of, {"kill", "cut"}, lambda run: run.redundant)
+    _row(
+        "redundancy back: since the killed node was started (haop starts it: since the kill)",
+        names,
+        of,
+        {"kill", "cut"},
+        lambda run: run.redundant,
+    )
     _counts("hang: acknowledged by the resumed primary, lost", names, of, {"hang"}, lambda seen: seen.lost_late)
     _counts("hang: begun after the promotion, acknowledged by it", names, of, {"hang"}, lambda seen: seen.late)
     _counts("stream cut: acknowledged, lost", names, of, {"cut"}, lambda seen: seen.lost)

@@ -86,9 +86,11 @@ def clients(nodes: Mapping[str, Endpoint], login: Login, old: str, first: int) -
         try:
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
-            for client in (WRITER, READER, READER_OF_STANDBYS, KEPT, NEW):
-                wait_until(lambda client=client: ledger.acknowledged(client), deadline=30,  # type: ignore[misc]
-                           waiting_for=f"an answer to the {client}")  # fmt: skip
+            everyone = {client for client, *_ in asked}
+            wait_until(
+                lambda: everyone == {each.client for each in ledger.acknowledged()},
+                deadline=30, waiting_for="an answer to each client",
+            )  # fmt: skip
             yield ledger
         finally:
             process.stdin.close()

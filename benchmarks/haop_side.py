@@ -28,6 +28,8 @@ _PHASE = re.compile(r"(?P<event>[a-z][a-z ]*?) (?P<node>[\w.-]+) \+(?P<seconds>[
 class HaopSide(Side):
     """Two nodes on local processes or in containers, and one guard on the host."""
 
+    alone = True
+
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         runtime = cluster.project.spec.runtime

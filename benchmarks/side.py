@@ -39,6 +39,7 @@ class Side(ABC):
     nodes: Mapping[str, Endpoint]
     admin: Login
     application: Login
+    alone = False  # whether a killed node comes back with nobody starting it
 
     @abstractmethod
     def switchover(self, to: str) -> None:
