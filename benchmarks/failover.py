@@ -12,8 +12,8 @@ standby on loopback, and the same clients (`clients.py`), which are no part of a
 
 The guard is of the machine, not of a node, so it goes on. A repetition of haop's counts only where the guard promoted.
 Between two repetitions redundancy is restored by the side's own means, and waited for: the node's process is started
-again (Patroni, pg_auto_failover), it is rejoined by hand (repmgr), or nothing is done (haop). A repetition that fails is told
-and counted, and the side begins anew with a new cluster.
+again (Patroni, pg_auto_failover), it is rejoined by hand (repmgr), or nothing is done (haop). A repetition that fails
+is told and counted, and the side begins anew with a new cluster.
 
 Packages: postgresql-15, etcd-server, postgresql-15-repmgr, postgresql-15-auto-failover; Patroni comes from PyPI. As
 root, what is missing is installed.
