@@ -14,6 +14,7 @@ from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tried, View, s
 from haop.model.service import State
 from haop.operations import maintenance
 from haop.operations.cluster import Cluster
+from haop.project import CONFIG
 
 TICK_SECONDS = 0.25
 _LOOK_SECONDS, _SELDOM_SECONDS = 1.0, 30.0
@@ -31,16 +32,17 @@ class Guard:
         self._told_at = 0.0
 
     def run(self, until: threading.Event) -> None:
-        """Do so until the event is set."""
+        """Do so until the event is set, or until the project is gone."""
         self._probes = Probes(self._cluster, until)
         self._probes.start()
-        while not until.is_set():
+        while not until.is_set() and (self._cluster.project.root / CONFIG).exists():
             self._take_in()
             self._view = see(self._view, Tick(time.monotonic()))
             self._mind_maintenance()
             if not self._view.busy:
                 self._step()
             self._tell()
+        until.set()
 
     def _take_in(self) -> None:
         """Wait a moment for something new; what has come meanwhile is taken in, too."""
