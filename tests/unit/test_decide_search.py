@@ -109,9 +109,9 @@ def _restarted(world: World, node: Server) -> None:
 
 
 def pause_the_guard(world: World, node: Server) -> None:
-    if world.maintenance or (world.guard and world.guard.acting):
+    if world.guard and world.guard.acting:
         world.pending.append((world.now + STEP, partial(pause_the_guard, world, node)))
-    else:
+    elif not world.maintenance:
         world.maintenance = "paused"
 
 

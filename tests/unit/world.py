@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from haop.guard.decide import BringBack, Decision, FailOver, Reinstate, Tidy, decide, primary_of
-from haop.guard.seen import Answer, FailedOver, Look, Miss, Seen, Tick, Tidied, Tried, View, Welcome, see
+from haop.guard.seen import Answer, FailedOver, Look, Miss, Seen, Tick, Tidied, Tidying, Tried, View, Welcome, see
 from haop.model.probe import NoAnswer
 from haop.model.service import Exit, State
 from haop.model.status import Role
@@ -274,25 +274,32 @@ class Guard:
         self.view = View.of(world.nodes, world.now)
         self.frozen_until = 0.0
         self.acting = False
-        self.next_turn = world.now
+        self.next_turn = self.waiting = world.now
         world.told.clear()
         world.doomed = False
 
     def turn(self) -> None:
         """One round of its loop."""
-        world = self.world
-        if world.doomed:
+        if self.world.doomed:
             raise Killed
-        if world.now < self.frozen_until:
+        if self.world.now < self.frozen_until or (not self.hears() and self.world.now < self.next_turn):
             return
+        self.attend()
+        self.waiting = self.world.now
+
+    def hears(self) -> bool:
+        """Whether there is news: it wakes the guard."""
+        return any(at <= self.world.now for at, _ in self.world.told)
+
+    def attend(self) -> None:
+        """What it does when it wakes."""
+        world = self.world
         heard = [seen for at, seen in world.told if at <= world.now]
         world.told = deque((at, seen) for at, seen in world.told if at > world.now)
-        if not heard and world.now < self.next_turn:
-            return
         self.next_turn = world.now + 0.25
         for seen in heard:
             self.see(seen)
-        self.see(Tick(world.now))
+        self.see(Tick(world.now, self.waiting))
         self.view = self.view.but(world.maintenance, world.now)
         if self.view.busy:
             return
@@ -331,6 +338,7 @@ class Guard:
                     self.see(Tried(name, world.now))
                     self._bring_back(world.nodes[name])
                 case Tidy(primary, timeline):
+                    self.see(Tidying(world.now))
                     self._tidy()
                     self.see(Tidied(primary, timeline))
                 case Reinstate():
@@ -361,11 +369,10 @@ class Guard:
 
     def _fail_over(self, decision: FailOver) -> None:
         _require_evidence(self.world, decision)
-        promoted = None
         try:
             promoted = self._promoted(decision)
         except Failed:
-            self.see(FailedOver(self.world.now, None))
+            self.see(FailedOver(self.world.now, None, decision.sure))
             raise
         self.see(FailedOver(self.world.now, promoted))
 
