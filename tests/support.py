@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import psycopg
 
 from haop.model.spec import POSTGRES_VERSIONS
+from haop.operations import guarding
 from haop.operations.cluster import Cluster
 from haop.operations.initialise import Wishes, initialise
 from haop.operations.up import up
@@ -94,6 +95,7 @@ def make_project(
     durability: str = "async",
     parameters: Mapping[str, str] | None = None,
     guard: bool = False,
+    salvage: bool = True,
 ) -> Cluster:
     """A project with quick settings, on free ports; nothing runs yet. Without a guard what breaks stays so."""
     # Containers and networks have names that are the whole machine's; SEED would give two clusters the same number.
@@ -114,6 +116,8 @@ def make_project(
     text = text.replace(f"\n{section}", f"{lines}\n{section}")
     for section, wanted in (("guard", guard), ("redis", redis)):
         text = re.sub(rf"(?ms)^(\[{section}\].*?enabled = )(true|false)", rf"\g<1>{str(wanted).lower()}", text, count=1)
+    if not salvage:
+        text = text.replace("# salvage = true ", "salvage = false ")
     config.write_text(re.sub(r"^port = \d+ +# published.*", f"port = {first + nodes}", text, flags=re.MULTILINE))
     return Cluster.of(load(root))
 
@@ -132,7 +136,8 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def end(cluster: Cluster) -> None:
-    """Kill every process of the cluster; of containers, nothing is left."""
+    """Kill every process of the cluster, its guard first; of containers, nothing is left."""
+    guarding.stop(cluster.project)
     crash(cluster)
     if cluster.project.spec.runtime == "compose":
         cluster.runtime.down(volumes=True, say=lambda _: None)

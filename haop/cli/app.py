@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from haop import __version__
-from haop.cli import adopt, check, cluster, connect, demo, doctor, drill, history, manners, move, rebuild, setup
+from haop.cli import adopt, check, cluster, connect, demo, doctor, drill, guard, history, manners, move, rebuild, setup
 from haop.errors import HaopError
 
 EPILOG = """Exit codes:
@@ -103,6 +103,7 @@ def root(
 for group in (setup, adopt, cluster, check, doctor, move, rebuild, history, connect, demo):
     group.register(app)
 app.add_typer(drill.app, name="drill")
+app.add_typer(guard.app, name="guard")
 
 
 def main() -> None:

@@ -35,27 +35,28 @@ def demo(
     from haop.cli import cluster, drill, history, setup
     from haop.cli.console import OUT
 
-    def tell(command: str) -> None:
+    def tell(command: str) -> typer.Context:
         OUT.print(f"\n[bold]$ haop {command}[/bold]")
+        return typer.Context(ctx.command, parent=ctx)  # what a command holds ends with it
 
     with _folder(keep=keep) as folder:
         ctx.find_root().obj = folder
         name = "shop" if runtime == "local" else f"shop-demo-{os.getpid()}"
-        tell(f"init {name} --runtime {runtime} --durability sync")
-        setup.init(ctx, Path(), name=name, runtime=runtime, durability="sync", database="shop")
+        with (step := tell(f"init {name} --runtime {runtime} --durability sync")):
+            setup.init(step, Path(), name=name, runtime=runtime, durability="sync", database="shop")
         try:
-            tell("up")
-            cluster.up(ctx)
-            tell("status")
-            cluster.status(ctx)
-            tell("drill failover --yes")
-            drill.failover(ctx, yes=True)
-            tell("events")
-            history.events(ctx)
+            with (step := tell("up")):
+                cluster.up(step)
+            with (step := tell("status")):
+                cluster.status(step)
+            with (step := tell("drill failover --yes")):
+                drill.failover(step, yes=True)
+            with (step := tell("events")):
+                history.events(step)
         finally:
             if not keep:
-                tell("down --volumes --yes")
-                cluster.down(ctx, volumes=True, yes=True)
+                with (step := tell("down --volumes --yes")):
+                    cluster.down(step, volumes=True, yes=True)
     if keep:
         OUT.print(f"\nthe cluster runs in {folder}; when you are done: haop -C {folder} down --volumes")
 

@@ -63,7 +63,7 @@ def failover(
     """
     from haop.drills.faults import Fault
 
-    cluster = opened(ctx, changing="drill failover")
+    cluster = opened(ctx, changing="drill failover", guarded=True)
     healing.heal_first(cluster, assume=yes)
     drill = _confirmed(cluster, Fault(fault), repeat, assume=yes)
     try:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from haop.cli.text import seconds, sparkline
+from haop.cli.text import seconds, size, sparkline
 from haop.drills.faults import CATALOG, Fault
 from haop.drills.repeat import FIGURES, Series
 from haop.drills.report import Report
@@ -113,6 +113,8 @@ def _figures(done: Report) -> Table:
         f"{len(measured.lost)} of {measured.acknowledged_writes:,}",
         str(goals["lost_writes"]),
     )
+    if done.salvaged_bytes is not None:
+        table.add_row("WAL salvaged from the old primary", size(done.salvaged_bytes), "")
     table.add_row("longest gap between writes", seconds(measured.longest_write_gap_seconds), "")
     table.add_row("redundancy back after", seconds(measured.redundancy_seconds), "")
     table.add_row("taken by the old primary after the promotion", str(len(measured.old_primary)), "0")

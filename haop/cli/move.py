@@ -8,7 +8,7 @@ import typer
 from haop.cli.options import DryRunOption, JsonOption, ToOption, YesOption, confirm, node_argument, opened
 
 if TYPE_CHECKING:
-    from haop.engines.base import Note
+    from haop.engines.base import Note, Salvage
 
 
 def register(app: typer.Typer) -> None:
@@ -59,16 +59,21 @@ def switchover(
 def failover(
     ctx: typer.Context,
     to: ToOption = None,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Promote, though acknowledged writes may be missing afterwards.")
+    ] = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The primary is gone: fence it, then promote the most advanced standby.
+    """The primary is gone: fence it, salvage what only it has, then promote the most advanced standby.
 
-    Refused while a primary answers. A node that is fenced does not start again until: haop rejoin NODE.
+    Refused while a primary answers. What the dead primary has in its WAL and the standby lacks is replayed first, where
+    its disk can be read. A node that is fenced does not start again until: haop rejoin NODE.
 
     \b
-    Exit codes: 0 promoted, 2 a primary answers, 4 no standby does.
+    Exit codes: 0 promoted, 1 fenced but nothing promoted (the message says why), 2 a primary answers or writes may be
+    lost, 4 no standby answers.
 
     \b
     Examples:
@@ -79,22 +84,33 @@ def failover(
     from haop.operations import failover as operation
 
     cluster = opened(ctx, changing=None if dry_run else "failover")
-    plan = operation.plan(cluster, to)
+    plan = operation.plan(cluster, to, accept_loss=accept_loss)
     told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
     if not dry_run:
         confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
-        plan = operation.execute(cluster, to, _teller())
+        plan = operation.execute(cluster, to, _teller(), accept_loss=accept_loss)
     if as_json:
         print_json({
             "schema": "haop.failover/1", "done": not dry_run, "new_primary": plan.node, "fence": plan.fence,
             "old_primary": plan.fence[0] if len(plan.fence) == 1 else None,
+            "salvaged": [_salvage(each) for each in plan.salvaged],
         })  # fmt: skip
     elif dry_run:
         OUT.print(f"would {told}")
     else:
         OUT.print(f"{plan.node} is primary")
+        for each in plan.salvaged:
+            OUT.print(each.told, soft_wrap=True)
         for name in plan.fence:
             OUT.print(f"bring {name} back: haop rejoin {name}")
+
+
+def _salvage(found: "Salvage") -> dict[str, object]:
+    return {
+        "node": found.node, "from_lsn": str(found.begin), "to_lsn": str(found.reached), "bytes": found.bytes,
+        "seconds": found.seconds, "complete": found.complete, "missing_bytes": found.missing_bytes,
+        "trouble": found.trouble,
+    }  # fmt: skip
 
 
 def rejoin(

@@ -41,19 +41,23 @@ def node_option(told: str) -> OptionInfo:
 ToOption = Annotated[str | None, node_option("Promote this one; default: the most advanced.")]
 
 
-def opened(ctx: typer.Context, *, changing: str | None = None) -> "Cluster":
+def opened(ctx: typer.Context, *, changing: str | None = None, guarded: bool = False) -> "Cluster":
     """The cluster of the project around the working folder; what changes it, named by its command, has it alone.
+
+    The guard does nothing meanwhile, unless `guarded`: then it goes on.
 
     Raises:
         Refused: another haop works on it.
     """
     from haop import project
-    from haop.operations import lock
+    from haop.operations import lock, maintenance
     from haop.operations.cluster import Cluster
 
     found = project.load(folder(ctx))
     if changing:
         ctx.with_resource(lock.held(found, changing))
+        if not guarded:
+            ctx.with_resource(maintenance.told(found, changing))
     return Cluster.of(found)
 
 

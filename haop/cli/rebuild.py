@@ -37,7 +37,7 @@ def rebuild(
     from haop.cli.steps import Steps
     from haop.operations import rebuild as operation
 
-    cluster = opened(ctx, changing=None if dry_run else f"rebuild {node}")
+    cluster = opened(ctx, changing=None if dry_run else f"rebuild {node}", guarded=True)
     plan = operation.plan(cluster, node)
     decision = None
     if not dry_run:

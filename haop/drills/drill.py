@@ -10,13 +10,13 @@ from haop.clock import SYSTEM_CLOCK
 from haop.drills.faults import Fault, injected, require
 from haop.drills.ledger import Ledger, Moment
 from haop.drills.measure import measure
-from haop.drills.observer import Observer
-from haop.drills.report import Report, compile_report
+from haop.drills.observer import AS_PRIMARY, Observer
+from haop.drills.report import DRILL, GUARD, Report, compile_report
 from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary
-from haop.operations import heal, salvage, status, verify
+from haop.operations import confirming, failover, guarding, heal, maintenance, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -44,6 +44,8 @@ class FailoverDrill:
         self.promoted_at: float | None = None
         self.redundant_at: float | None = None
         self.new_primary: str | None = None
+        self.guarded = False
+        self.salvaged_bytes: int | None = None
 
     def run(self) -> Report:
         """Break, recover, heal, read back, judge.
@@ -61,7 +63,8 @@ class FailoverDrill:
                     self.recover()
                 self.restore_redundancy()
             report = self.report()
-            outcome.detail = f"{report.verdict.word}; {report.told}{salvage.collected(self.cluster)}"
+            kept = "" if self.guarded else salvage.collected(self.cluster)  # the guard tells that itself
+            outcome.detail = f"{report.verdict.word}; {report.told}{kept}"
         return report
 
     def require_steady_state(self) -> None:
@@ -76,6 +79,7 @@ class FailoverDrill:
             raise NoPrimary("the drill was not run: no standby could take over", hint="add a node to haop.toml")
         self.old_primary = found.status.primary.name
         self.server: Server = found.status.primary.server
+        self.guarded = guarding.found(self.cluster.project) is not None and not maintenance.paused(self.cluster.project)
 
     @contextmanager
     def recorded(self) -> Iterator[heal.Open]:
@@ -124,11 +128,35 @@ class FailoverDrill:
             time.sleep(WARM_UP_SECONDS)
 
     def recover(self) -> None:
-        """Fence and promote, then wait until clients write again."""
-        with self.progress.step(f"{self.fault} {self.old_primary}; fence it, promote another"):
-            self.new_primary = self.cluster.engine.failover(None, heal.noting(self.cluster.project, self.note)).node
+        """Fence and promote, or let the guard; then wait until clients write again."""
+        who = "the guard acts" if self.guarded else "fence it, promote another"
+        with self.progress.step(f"{self.fault} {self.old_primary}; {who}"):
+            if self.guarded:
+                self.await_guard()
+            else:
+                note, terms = heal.noting(self.cluster.project, self.note), failover.terms(self.cluster)
+                done = self.cluster.engine.failover(None, note, terms=terms)
+                self.new_primary, self.salvaged_bytes = done.node, done.salvaged_bytes
             self.await_writes("writes to be acknowledged by the new primary", by_new_primary=True)
         time.sleep(COOL_DOWN_SECONDS)
+
+    def await_guard(self) -> None:
+        """Another node answers as primary."""
+
+        def promoted() -> Moment | None:
+            moments = self.ledger.moments.copy()
+            return next((m for m in moments if m.node != self.old_primary and m.event.startswith(AS_PRIMARY)), None)
+
+        found = wait_until(
+            promoted, deadline=_RECOVERY_SECONDS, pause=0.01, waiting_for="the guard to promote another node",
+            hint="haop guard status, then haop events",
+        )  # fmt: skip
+        self.new_primary, self.promoted_at = found.node, found.at
+
+    @property
+    def promoted_by(self) -> str:
+        """Who promotes in this drill."""
+        return GUARD if self.guarded else DRILL
 
     def restore_redundancy(self) -> None:
         """The old primary becomes a standby. If that fails the measurement still stands, and says so."""
@@ -136,9 +164,16 @@ class FailoverDrill:
             if self.fault in {Fault.PAUSE, Fault.PARTITION}:
                 time.sleep(COOL_DOWN_SECONDS)  # let go on, an old primary that is not fenced would take writes now
             try:
-                self.cluster.engine.rejoin(self.old_primary, self.note)
                 everybody = {node.name for node in self.cluster.project.spec.nodes} - {self.new_primary}
-                self.cluster.engine.await_streaming(frozenset(str(name) for name in everybody), REJOIN_SECONDS)
+                if self.guarded:
+                    wait_until(
+                        lambda: all(map(self.cluster.engine.observe().streams, everybody)), deadline=REJOIN_SECONDS,
+                        pause=0.05, waiting_for="the guard to bring every standby back", hint="haop guard status",
+                    )  # fmt: skip
+                else:
+                    self.cluster.engine.rejoin(self.old_primary, self.note)
+                    self.cluster.engine.await_streaming(frozenset(everybody), REJOIN_SECONDS)
+                    confirming.restore(self.cluster)
             except HaopError as error:
                 self.note(f"does not rejoin: {error.message}", self.old_primary)
                 return

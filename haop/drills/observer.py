@@ -15,6 +15,7 @@ from haop.postgres import observe
 from haop.postgres.connection import Login, connected
 
 PAUSE_SECONDS = 0.05
+AS_PRIMARY = f"answers as {Role.PRIMARY}"
 
 
 class Observer:

@@ -141,7 +141,9 @@ def _report(fields: _Fields) -> Report:
         buckets=buckets,
         bucket_span=(span[0], span[1]),
         settings=_settings(fields.take("settings", dict)),
+        promoted_by=fields.take("promoted_by", str),
         note=fields.take("note", str),
+        salvaged_bytes=fields.take("salvaged_bytes", int, _NOTHING),
     )
 
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 SCHEMA = "haop.drill.failover/1"
 BUCKETS = 60
 
-PROMOTED_BY = "haop drill"
-NOTE = (
-    "this drill promoted by itself; without an operator nothing would have, and the time to detect the failure is not "
-    "in the figures"
-)
+DRILL, GUARD = "haop drill", "guard"
+NOTES = {
+    DRILL: "this drill promoted by itself; without an operator nothing would have, and the time to detect the failure "
+    "is not in the figures",
+    GUARD: "the guard promoted; the time to detect the failure is in the figures",
+}
 
 
 class Run(Protocol):
@@ -38,7 +39,12 @@ class Run(Protocol):
     server: Server
     old_primary: str
     new_primary: str | None
+    salvaged_bytes: int | None
     fault_at: float
+
+    @property
+    def promoted_by(self) -> str:
+        """Who promoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +63,9 @@ class Report:
     buckets: tuple[int, ...]
     bucket_span: tuple[float, float]  # seconds after the fault
     settings: dict[str, Any]
-    note: str = NOTE
+    promoted_by: str
+    note: str
+    salvaged_bytes: int | None = None  # WAL that only the dead primary had; None where nobody has counted it
 
     @property
     def told(self) -> str:
@@ -79,8 +87,9 @@ class Report:
             "fault": self.fault,
             "old_primary": self.old_primary,
             "new_primary": self.new_primary,
-            "promoted_by": PROMOTED_BY,
+            "promoted_by": self.promoted_by,
             "note": self.note,
+            "salvaged_bytes": self.salvaged_bytes,
             "write_recovery_seconds": m.write_recovery_seconds,
             "longest_write_gap_seconds": m.longest_write_gap_seconds,
             "read_recovery_seconds": m.read_recovery_seconds,
@@ -121,6 +130,9 @@ def compile_report(run: Run, measured: Measurement, verdict: Verdict) -> Report:
         buckets=acknowledged_per_bucket(run.ledger, start=start, end=end, buckets=BUCKETS),
         bucket_span=(start - run.fault_at, end - run.fault_at),
         settings=_settings(run),
+        promoted_by=run.promoted_by,
+        note=NOTES[run.promoted_by],
+        salvaged_bytes=run.salvaged_bytes,
     )
     store(run.cluster.project.state / "drills" / f"{run.id}.json", report)
     return report

@@ -12,17 +12,26 @@ from haop.postgres.connection import Login
 from haop.runtimes.base import Runtime
 
 
-def observe_cluster(spec: ClusterSpec, runtime: Runtime, login: Login) -> ClusterStatus:
-    """Ask the runtime and every server. A node that does not answer costs its own deadline once, never the sum."""
+def observe_cluster(
+    spec: ClusterSpec, runtime: Runtime, login: Login, silent: frozenset[str] = frozenset()
+) -> ClusterStatus:
+    """Ask the runtime and every server. A node that does not answer costs its own deadline once, never the sum.
+
+    Args:
+        spec: of the cluster.
+        runtime: that runs it.
+        login: as whom to ask.
+        silent: servers that are not asked: they do not answer, as the caller knows.
+    """
     names = [node.name for node in spec.nodes]
     with ThreadPoolExecutor(max_workers=len(names), thread_name_prefix="observe") as pool:
-        nodes = tuple(pool.map(lambda name: _node(name, runtime, login), names))
+        nodes = tuple(pool.map(lambda name: _node(name, runtime, login, silent), names))
     return ClusterStatus(nodes, SYSTEM_CLOCK.now())
 
 
-def _node(name: str, runtime: Runtime, login: Login) -> NodeStatus:
+def _node(name: str, runtime: Runtime, login: Login, silent: frozenset[str]) -> NodeStatus:
     endpoint, service = runtime.endpoint(name), runtime.state(name)
-    if why_not := _silent(service):
+    if why_not := _silent(service) or ("it does not answer" if name in silent else None):
         return Unreachable(name=name, endpoint=endpoint, service=service, reason=why_not)
     try:
         server = observe.server(endpoint, login)

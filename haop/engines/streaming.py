@@ -1,19 +1,17 @@
 """PostgreSQL's own streaming replication: one primary, physical standbys through slots."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from haop.engines import words
-from haop.engines.base import Note, Promotion, Rejoining
-from haop.engines.candidate import candidate
+from haop.engines import failover, words
+from haop.engines.base import AS_USUAL, Note, Promotion, Rejoining, Terms
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
-from haop.model.spec import ClusterSpec, Durability, quorum
-from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
+from haop.model.spec import ClusterSpec, Durability
+from haop.model.status import ClusterStatus, Reachable, Role
 from haop.postgres import replication
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.pointing import pointed_at
@@ -67,9 +65,9 @@ class StreamingEngine:
             for node in self.spec.nodes
         }  # fmt: skip
 
-    def observe(self) -> ClusterStatus:
-        """Ask every node, all at once."""
-        return observe_cluster(self.spec, self.runtime, self.admin)
+    def observe(self, silent: frozenset[str] = frozenset()) -> ClusterStatus:
+        """Ask every node, all at once, but for those of which it is known that they do not answer."""
+        return observe_cluster(self.spec, self.runtime, self.admin, silent)
 
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
@@ -87,48 +85,36 @@ class StreamingEngine:
         """Whether the data of a node are a primary's; one that still initialises or clones has none."""
         return not self.is_standby(name) and self.runtime.holds(name, _VERSION)
 
-    def plan_failover(self, status: ClusterStatus, to: str | None) -> Promotion:
-        """The most advanced standby; before it, every node that could come back as a primary is fenced."""
-        chosen = candidate(status, to)
-        silent = [node for node in status.nodes if isinstance(node, Unreachable) and not node.service.fenced]
-        unknown = [node.name for node in silent if node.service.state is not State.ABSENT]
-        if self.sync and to is None and (mute := [name for name in unknown if self.is_standby(name)]):
-            raise Refused(
-                f"{' and '.join(mute)} does not answer, and may have confirmed writes that {chosen} lacks",
-                hint=f"bring it back: haop up; or do without what only it may have: haop failover --to {chosen}",
-            )
-        return Promotion(chosen, tuple(name for name in unknown if self.has_primarys_data(name)))
-
-    def failover(self, to: str | None, note: Note) -> Promotion:
-        """Fence, promote, and let the other standbys follow."""
-        status = self.observe()
-        plan = self.plan_failover(status, to)
-        with ThreadPoolExecutor(max_workers=len(status.nodes), thread_name_prefix="fence") as pool:
-            fences = [pool.submit(self._fence, name, note) for name in plan.fence]
-            with connected(self.runtime.endpoint(plan.node), self.admin) as standby:
-                for fence in fences:
-                    fence.result()  # raises where a node is not fenced: then nothing is promoted
-                # Until it was fenced a primary that only haop did not reach went on: another may have got more.
-                status = self.observe() if len(status.standbys) > 1 else status
-                foremost = self._foremost(status, to) if len(status.standbys) > 1 else plan.node
-                if foremost == plan.node:
-                    self.crown(standby, status, foremost, note)
-        if foremost != plan.node:
-            with connected(self.runtime.endpoint(foremost), self.admin) as standby:
-                self.crown(standby, status, foremost, note)
-        self.point_others(status, foremost, note)
-        return Promotion(foremost, plan.fence)
-
-    def _foremost(self, status: ClusterStatus, to: str | None) -> str:
-        """Whom to promote now that no primary lives any more.
+    def plan_failover(self, status: ClusterStatus, to: str | None, terms: Terms = AS_USUAL) -> Promotion:
+        """The most advanced standby; before it, every node that could come back as a primary is fenced.
 
         Raises:
-            HaopError: the wanted one would lose what another has; nothing was promoted.
+            Refused: a primary answers; or what the standby lacks would be lost, and nobody has accepted that.
+            NoPrimary: no standby answers.
         """
-        try:
-            return candidate(status, to)
-        except Refused as error:
-            raise HaopError(f"the primary is fenced and nothing promoted: {error.message}", hint=error.hint) from error
+        return failover.plan(self, status, to, terms)
+
+    def failover(
+        self, to: str | None, note: Note, *, terms: Terms = AS_USUAL, silent: frozenset[str] = frozenset()
+    ) -> Promotion:
+        """Fence, salvage, promote, and let the other standbys follow.
+
+        Args:
+            to: the standby that is wanted; None: the most advanced.
+            note: told "fenced", "salvaged" where something was, "promoting", "promoted", "follows".
+            terms: on which a standby may be promoted.
+            silent: nodes that do not answer, as the caller knows; they are not asked.
+
+        Raises:
+            HaopError: nothing was promoted; the message says whether the primary is fenced.
+        """
+        return failover.Failover(self, to, note, terms, silent).run()
+
+    def tidy_promotion(self, name: str) -> None:
+        """What was lent to a node before it was promoted is gone from it; safe to repeat, also where nothing was."""
+        with connected(self.runtime.endpoint(name), self.admin) as connection:
+            replication.restore_no_more(connection)
+        self.runtime.take_back(name)
 
     def crown(self, connection: BoundedConnection, status: ClusterStatus, name: str, note: Note) -> None:
         """Promote the standby at the other end, once nothing else can be primary, and give it a slot for each node.
@@ -149,10 +135,6 @@ class StreamingEngine:
             if standby.name != primary:
                 self.point(standby.name, primary)
                 note("follows", standby.name)
-
-    def _fence(self, name: str, note: Note) -> None:
-        self.runtime.fence(name)
-        note("fenced", name)
 
     def _promote(self, connection: BoundedConnection, name: str) -> None:
         replication.promote(connection)
@@ -203,18 +185,11 @@ class StreamingEngine:
         self.runtime.start(self.services()[node])
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
-        """Wait until these nodes stream, then set whose confirmation the primary waits for: nobody's without sync."""
-        status = wait_until(
+        """Wait until these nodes stream. Whom the primary waits for is not decided here."""
+        return wait_until(
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
         )  # fmt: skip
-        confirming = [node.name for node in status.standbys if status.streams(node.name)] if self.sync else []
-        # Nobody streams: then writes wait, as sync promises; that they do not is an operator's decision.
-        kept = self.sync and not confirming
-        if status.primary and not kept and status.primary.server.synchronous_standby_names != quorum(confirming):
-            with connected(status.primary.endpoint, self.admin) as connection:
-                replication.set_synchronous(connection, confirming)
-        return status
 
     def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:
         status = self.observe()

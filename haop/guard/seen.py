@@ -159,9 +159,8 @@ def see(view: View, seen: Seen) -> View:
     match seen:
         case Tick(at, since):
             return _anew(view, at) if at - since > STALL_SECONDS else view
-        case FailedOver(at, promoted, sure):
-            failures = () if promoted else (*view.failures, at)[-_KEPT:]
-            return replace(view, failures=failures, sure=sure and not promoted)
+        case FailedOver():
+            return _failed_over(view, seen)
         case Tidying(at):
             return replace(view, untidy=(*view.untidy, at)[-_KEPT:])
         case Tidied(name, timeline):
@@ -187,6 +186,17 @@ def _anew(view: View, now: float) -> View:
         for name, node in view.nodes.items()
     }
     return replace(view, nodes=nodes, watched_since=now)
+
+
+def _failed_over(view: View, seen: FailedOver) -> View:
+    if not seen.promoted:
+        return replace(view, failures=(*view.failures, seen.at)[-_KEPT:], sure=seen.sure)
+    # Until it answers: what it said before it was promoted is history.
+    node, newest = view.nodes[seen.promoted], max(node.timeline for node in view.nodes.values())
+    primary = replace(
+        node, role=Role.PRIMARY, timeline=newest, answered=seen.at, lived=seen.at, misses=(), turned_away=(), exit=None
+    )
+    return replace(view, failures=(), sure=False, nodes={**view.nodes, seen.promoted: primary})
 
 
 def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> Node:

@@ -25,6 +25,7 @@ class Sender:
     application_name: str
     state: str
     sync_state: str
+    flush_lsn: Lsn | None = None  # how far that standby has said that it has flushed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

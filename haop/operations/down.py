@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from haop.errors import Refused
 from haop.model.service import State
+from haop.operations import guarding, maintenance
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -26,6 +27,8 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
     running = {name for name in (*addons, *nodes) if runtime.state(name).state in {State.RUNNING, State.PAUSED}}
     by_role = sorted((name for name in nodes if name in running), key=lambda name: not cluster.engine.was_primary(name))
     order = [*(name for name in addons if name in running), *by_role]
+    if guarding.stop(cluster.project) or order:
+        maintenance.pause(cluster.project, None, maintenance.DOWN)  # for one that the system starts at boot
     if not order and not volumes:
         runtime.down(volumes=False, say=say)
         return ()

@@ -1,33 +1,45 @@
 """`haop failover`: the primary is gone; fence it, then promote the most advanced standby."""
 
-from haop.engines.base import Note, Promotion
-from haop.operations import heal, strays
+from haop.engines.base import Note, Promotion, Terms
+from haop.operations import behind, confirming, heal, strays
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
 
-def plan(cluster: Cluster, to: str | None) -> Promotion:
+def terms(cluster: Cluster, *, accept_loss: bool = False) -> Terms:
+    """On what terms a standby of that cluster may be promoted now."""
+    project = cluster.project
+    return Terms(salvage=project.spec.guard.salvage, behind=behind.names(project), accept_loss=accept_loss)
+
+
+def plan(cluster: Cluster, to: str | None, *, accept_loss: bool = False) -> Promotion:
     """What would be done; changes nothing.
 
     Raises:
-        Refused: a primary answers, or the wanted node would lose what another has.
+        Refused: a primary answers, or acknowledged writes may be lost, and that is not accepted.
         NoPrimary: no standby answers.
     """
     if to:
         cluster.require_node(to)
     strays.find(cluster)  # refuses where one of them is the primary: it would not be fenced
-    return cluster.engine.plan_failover(cluster.engine.observe(), to)
+    return cluster.engine.plan_failover(cluster.engine.observe(), to, terms(cluster, accept_loss=accept_loss))
 
 
-def execute(cluster: Cluster, to: str | None, note: Note) -> Promotion:
-    """Do it. Returns what was done."""
+def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool = False) -> Promotion:
+    """Do it. Returns what was done.
+
+    Raises:
+        HaopError: nothing was promoted; the message says whether the old primary is fenced.
+    """
     strays.find(cluster)
     with audited(cluster.project, "failover") as outcome:
-        done = cluster.engine.failover(to, heal.noting(cluster.project, note))
+        agreed = terms(cluster, accept_loss=accept_loss)
+        done = cluster.engine.failover(to, heal.noting(cluster.project, note), terms=agreed)
         fenced = f"fenced {', '.join(done.fence)}; " if done.fence else ""
-        outcome.detail = f"{fenced}promoted {done.node}"
+        outcome.detail = f"{fenced}promoted {done.node}" + "".join(f"; {each.told}" for each in done.salvaged)
         others = frozenset(
             node.name for node in cluster.engine.observe().standbys if node.name not in {done.node, *done.fence}
         )
         cluster.engine.await_streaming(others, deadline=60)
+        confirming.restore(cluster)
     return done

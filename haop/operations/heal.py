@@ -16,7 +16,7 @@ from haop.errors import DeadlineExceeded, NoPrimary
 from haop.model.lsn import Lsn
 from haop.model.service import State
 from haop.model.status import Reachable
-from haop.operations import verify
+from haop.operations import behind, verify
 from haop.operations.cluster import Cluster
 from haop.postgres import drilling
 from haop.project import Project
@@ -86,11 +86,13 @@ def clear(project: Project) -> None:
 
 
 def noting(project: Project, note: Note) -> Note:
-    """Pass on what the engine notes; that a promotion begins is written down before it does."""
+    """Pass on what the engine notes; that a promotion begins, and who is behind then, is written down first."""
 
     def noted(event: str, node: str) -> None:
-        if event == "promoting" and (record := read(project)):
-            write(project, replace(record, promoting=node))
+        if event == "promoting":
+            behind.promoting(project, node)
+            if record := read(project):
+                write(project, replace(record, promoting=node))
         note(event, node)
 
     return noted

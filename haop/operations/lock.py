@@ -1,21 +1,14 @@
-"""One haop at a time works on a cluster.
+"""One haop at a time works on a cluster: the lock is `.haop/lock`. What the file says is for people."""
 
-The lock is the kernel's (`flock` on `.haop/lock`), so it ends with whoever holds it, however that ended: a file that a
-killed haop left behind locks nothing. What the file says is for people.
-"""
-
-import errno
-import fcntl
-import json
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
 from haop.clock import SYSTEM_CLOCK, Clock
 from haop.errors import Refused
+from haop.operations import kernel_lock
 from haop.project import Project, actor
 
 _NAME = "lock"
@@ -47,84 +40,22 @@ def held(project: Project, command: str, *, clock: Clock = SYSTEM_CLOCK) -> Iter
     if path in _held:
         yield
         return
-    made = not project.state.exists()
-    descriptor = _acquire(path, clock)
-    _held.add(path)
-    try:
-        told = Holder(pid=os.getpid(), command=command, actor=actor(), since=clock.now().isoformat())
-        with suppress(OSError):  # a full disk: the lock itself needs no room
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(asdict(told)).encode() + b"\n", 0)
-        yield
-    finally:
-        _held.discard(path)
-        with suppress(OSError):
-            if _is(descriptor, path):
-                path.unlink()
-            if made:
-                project.state.rmdir()  # a command that was refused leaves nothing; what has files in it stays
-        os.close(descriptor)
-
-
-def _acquire(path: Path, clock: Clock) -> int:
-    """A descriptor that holds the lock. Python's are closed in programs that it starts (PEP 446)."""
-    while True:
+    told = {"command": command, "actor": actor(), "since": clock.now().isoformat()}
+    with kernel_lock.locked(project.root, path, told) as mine:
+        if not mine:
+            raise _refusal(_read(path), clock.now())
+        _held.add(path)
         try:
-            path.parent.mkdir(mode=0o755, exist_ok=True)
-            descriptor = _open(path)
-        except FileNotFoundError:
-            if not path.parent.parent.exists():
-                raise
-            continue  # who held it has just removed it, and perhaps the folder that it had made
-        except OSError as error:
-            if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-                hint = "it belongs to another user, or is mounted read-only"
-                raise Refused(f"cannot write to {path.parent}: {error.strerror}", hint=hint) from error
-            raise
-        with ExitStack() as opened:
-            opened.callback(os.close, descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _refusal(_read(path), clock.now()) from None
-            if _is(descriptor, path):  # else its holder has just removed it
-                opened.pop_all()
-                return descriptor
-
-
-def _open(path: Path) -> int:
-    """For writing, or for reading where the file is another user's: it may be asked then, and replaced where stale."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except PermissionError:
-        if not path.exists() and not os.access(path.parent, os.W_OK):
-            raise
-        descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is(descriptor, path):
-            path.unlink()
-    except BlockingIOError:
-        return descriptor
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return _open(path)
-
-
-def _is(descriptor: int, path: Path) -> bool:
-    """Whether the file is still the one that the path names."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+            yield
+        finally:
+            _held.discard(path)
 
 
 def _read(path: Path) -> Holder | None:
+    found = kernel_lock.read(path)
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Holder(**{field.name: found[field.name] for field in fields(Holder)}) if found else None
+    except KeyError:
         return None
 
 

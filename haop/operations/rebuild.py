@@ -1,7 +1,7 @@
 """`haop rebuild NODE`: discard a node's data and clone the primary again; until the clone is whole, the data stay."""
 
 from haop.engines import rebuilding
-from haop.operations import salvage
+from haop.operations import confirming, salvage
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -27,6 +27,7 @@ def execute(cluster: Cluster, node: str, progress: Progress) -> str:
     with audited(cluster.project, "rebuild", node=node) as outcome:
         with progress.step(f"rebuild {node}: stop it, clone the primary, follow") as say:
             rebuilding.Rebuild(cluster.engine, cluster.runtime, node).run(_nothing, say)
+            confirming.restore(cluster)
         outcome.detail = cluster.engine.last_decision(node) + salvage.collected(cluster)
     return outcome.detail
 

@@ -1,7 +1,7 @@
 """`haop rejoin NODE`: make a former primary, or a standby that cannot follow, a standby of the primary."""
 
 from haop.engines.base import Note, Rejoining
-from haop.operations import salvage
+from haop.operations import confirming, salvage
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
@@ -20,5 +20,6 @@ def execute(cluster: Cluster, node: str, note: Note) -> str:
     """Do it; returns what the node script decided, and what was kept of the WAL that only this node had."""
     with audited(cluster.project, "rejoin", node=node) as outcome:
         cluster.engine.rejoin(node, note)
+        confirming.restore(cluster)
         outcome.detail = cluster.engine.last_decision(node) + salvage.collected(cluster)
     return outcome.detail

@@ -7,7 +7,7 @@ from haop.model.containers_health import assess_containers
 from haop.model.health import Finding, Health, Severity, assess, health
 from haop.model.service import ServiceState
 from haop.model.status import ClusterStatus
-from haop.operations import heal
+from haop.operations import guarding, heal, maintenance
 from haop.operations.cluster import Cluster
 
 # What concerns the replication of all nodes together. What concerns that of one names it.
@@ -42,8 +42,30 @@ def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
                 hint=f"bring everything back: {begun.remedy}",
             ),
         )  # fmt: skip
+    findings += _guard(cluster, status)
     findings = tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
     return Assessment(status, findings, health(status, findings), addons)
+
+
+def _guard(cluster: Cluster, status: ClusterStatus) -> tuple[Finding, ...]:
+    """Whether somebody would replace the primary, where somebody should."""
+    if not cluster.project.spec.guard.enabled or not any(status.reachable):
+        return ()
+    if guarding.found(cluster.project) is None:
+        return (
+            Finding(
+                code="guard-absent", severity=Severity.WARNING,
+                message="no guard watches: nobody would replace a primary that is gone", hint="haop up starts it",
+            ),
+        )  # fmt: skip
+    if pause := maintenance.paused(cluster.project):
+        return (
+            Finding(
+                code="guard-paused", severity=Severity.INFO if pause.until else Severity.WARNING,
+                message=f"the guard is paused {pause.told}", hint="haop guard resume",
+            ),
+        )  # fmt: skip
+    return ()
 
 
 def disturbance(cluster: Cluster, found: Assessment) -> Finding | None:

@@ -6,7 +6,7 @@ from haop.engines import switching
 from haop.engines.base import Note
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import NoPrimary
-from haop.operations import heal, status
+from haop.operations import confirming, heal, status
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -60,4 +60,5 @@ def execute(cluster: Cluster, chosen: Plan, progress: Progress, note: Note) -> N
             cluster.engine.rejoin(chosen.old, note)
             standbys = {node.name for node in cluster.project.spec.nodes} - {chosen.new}
             cluster.engine.await_streaming(frozenset(standbys), REJOIN_SECONDS)
+            confirming.restore(cluster)
         heal.clear(cluster.project)

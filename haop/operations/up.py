@@ -13,7 +13,20 @@ from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.status import Unreachable
-from haop.operations import converge, heal, passwords, render, restart, salvage, status, strays, verify
+from haop.operations import (
+    confirming,
+    converge,
+    guarding,
+    heal,
+    maintenance,
+    passwords,
+    render,
+    restart,
+    salvage,
+    status,
+    strays,
+    verify,
+)
 from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan
@@ -72,6 +85,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             if prune and left:
                 strays.remove(cluster, left, progress)
                 outcome.detail = f"{plan}; removed {', '.join(left)}"
+            watch(cluster, progress)
             found = converge.restart(cluster, outdated, progress, consent)
             outcome.detail += salvage.shown(cluster, progress)
             return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
@@ -82,6 +96,18 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"
             raise type(error)(message, hint=hint) from error
+
+
+def watch(cluster: Cluster, progress: Progress) -> None:
+    """What was put down is up again: a guard watches it, where haop.toml asks for one."""
+    project = cluster.project
+    if (pause := maintenance.paused(project)) and pause.why == maintenance.DOWN:
+        maintenance.resume(project)
+    there = guarding.found(project)
+    if project.spec.guard.enabled == bool(there) and guarding.is_current(project, there):
+        return
+    with progress.step("start the guard" if project.spec.guard.enabled else "end the guard"):
+        guarding.ensure(project)
 
 
 def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
@@ -184,10 +210,11 @@ class _Up:
 
     def await_clones(self, names: tuple[str, ...]) -> None:
         """Wait until each answers, or has ended. A clone takes as long as the database is large: no deadline."""
-        wait_until(
-            lambda: verify.settled(self.cluster, names), deadline=math.inf, pause=0.05,
-            waiting_for=f"{', '.join(names)} to be cloned",
-        )  # fmt: skip
+        with maintenance.lifted(self.cluster.project, "up"):
+            wait_until(
+                lambda: verify.settled(self.cluster, names), deadline=math.inf, pause=0.05,
+                waiting_for=f"{', '.join(names)} to be cloned",
+            )  # fmt: skip
 
     def make_database(self) -> None:
         spec = self.cluster.project.spec
@@ -225,6 +252,7 @@ class _Up:
         self.await_those_on_their_way(everybody)
         with self.progress.step("every standby streams"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
+            confirming.restore(self.cluster)
             restart.reload(self.cluster, observed)
         restart.unblock(self.cluster, self.progress)
         with self.progress.step("verify: a token written on the primary is replayed by every standby"):

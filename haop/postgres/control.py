@@ -9,8 +9,9 @@ from haop.model.lsn import Lsn
 
 PATH = PurePosixPath("global/pg_control")
 
-# pg_control.h, ControlFileData, the same from 15 to 18: identifier, versions, state, time, position of the checkpoint.
-_HEAD = struct.Struct("<QIIi4xqQ")
+# pg_control.h, ControlFileData, the same from 15 to 18: identifier, versions, state, time, position of the checkpoint,
+# and of a copy of that its redo position and timeline.
+_HEAD = struct.Struct("<QIIi4xqQQI")
 _CLEAN = {1, 2}  # DB_SHUTDOWNED, DB_SHUTDOWNED_IN_RECOVERY
 
 
@@ -19,6 +20,7 @@ class Control:
     """The part of a control file that says how a server ended."""
 
     clean: bool  # it was shut down, and did not crash
+    timeline: int  # of its last checkpoint; a promotion since then has a history file
     checkpoint: Lsn  # where its last checkpoint record begins; of a clean shutdown, its very last record
 
 
@@ -32,5 +34,5 @@ def parse(content: bytes) -> Control:
         raise HaopError(
             "the control file is cut short", hint="the data directory is damaged: haop rebuild NODE clones it again"
         )
-    *_, state, _, checkpoint = _HEAD.unpack_from(content)
-    return Control(state in _CLEAN, Lsn(checkpoint))
+    *_, state, _, checkpoint, _, timeline = _HEAD.unpack_from(content)
+    return Control(state in _CLEAN, timeline, Lsn(checkpoint))

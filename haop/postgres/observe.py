@@ -1,5 +1,8 @@
 """What a server says about itself."""
 
+from typing import Any
+
+from psycopg import Cursor
 from psycopg.rows import dict_row
 
 from haop.model.endpoint import Endpoint
@@ -24,7 +27,7 @@ def ask(connection: BoundedConnection) -> Server:
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(query("node")).fetchone()
         assert row is not None
-        senders = tuple(Sender(**r) for r in cursor.execute(query("senders")))
+        senders = _senders(cursor)
         slots = tuple(slot for r in cursor.execute(query("slots")) if (slot := Slot(**r)).physical)
     return Server(
         role=Role(row.pop("role")),
@@ -35,6 +38,12 @@ def ask(connection: BoundedConnection) -> Server:
         slots=slots,
         **row,
     )
+
+
+def senders(connection: BoundedConnection) -> tuple[Sender, ...]:
+    """Only who receives from it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return _senders(cursor)
 
 
 def forks(history: str) -> tuple[Fork, ...]:
@@ -49,6 +58,11 @@ def forks(history: str) -> tuple[Fork, ...]:
 
 def _lsn(text: str | None) -> Lsn | None:
     return Lsn.parse(text) if text else None
+
+
+def _senders(cursor: Cursor[dict[str, Any]]) -> tuple[Sender, ...]:
+    rows = cursor.execute(query("senders"))
+    return tuple(Sender(**{**row, "flush_lsn": _lsn(row["flush_lsn"])}) for row in rows)
 
 
 def role(connection: BoundedConnection) -> tuple[Role, int]:

@@ -1,13 +1,23 @@
 """The statements that change replication. Each takes an open connection of a superuser and is safe to repeat."""
 
-from collections.abc import Collection, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
+from haop.errors import HaopError
 from haop.model.lsn import Lsn
 from haop.model.spec import quorum
+from haop.model.status import Fork
 from haop.postgres.connection import BoundedConnection
+from haop.postgres.observe import forks
 from haop.postgres.queries import query
+
+_LENT = " # lent by haop"  # a comment of the shell's, by which its own command is known
 
 
 def promote(connection: BoundedConnection) -> None:
@@ -54,14 +64,18 @@ def set_synchronous(connection: BoundedConnection, names: Sequence[str]) -> None
     current = connection.execute("SHOW synchronous_standby_names").fetchone()
     if current and current[0] == wanted:
         return
-    connection.execute(sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(sql.Literal(wanted)))
-    connection.execute("SELECT pg_reload_conf()")
+    _set(connection, synchronous_standby_names=wanted)
 
 
 def follow(connection: BoundedConnection, upstream: str, slot: str) -> None:
     """Point a running standby at another primary; PostgreSQL 13 and newer do it without a restart."""
-    connection.execute(sql.SQL("ALTER SYSTEM SET primary_conninfo = {}").format(sql.Literal(upstream)))
-    connection.execute(sql.SQL("ALTER SYSTEM SET primary_slot_name = {}").format(sql.Literal(slot)))
+    _set(connection, primary_conninfo=upstream, primary_slot_name=slot)
+
+
+def _set(connection: BoundedConnection, **settings: str) -> None:
+    for name, value in settings.items():
+        statement = sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        connection.execute(statement)
     connection.execute("SELECT pg_reload_conf()")
 
 
@@ -99,7 +113,72 @@ def replayed(connection: BoundedConnection, lsn: Lsn) -> bool:
     return bool(row and row[0])
 
 
+@contextmanager
+def restoring_from(connection: BoundedConnection, folder: PurePosixPath) -> Iterator[None]:
+    """Let a standby fetch segments and histories from a folder that its server can read; it says nothing of others.
+
+    Meanwhile it follows nobody: its receiver may try for seconds to reach a node that is gone, and replay waits for it.
+    The command stays set until `restore_no_more`.
+
+    Raises:
+        HaopError: the folder has a name that no setting can hold.
+    """
+    if not str(folder).isprintable():
+        raise HaopError(f"no server can be told of {folder!s:.200}", hint="give the project's folder another name")
+    # %f and %p are PostgreSQL's; where the file is missing the shell is quiet, and so is the server.
+    path = shlex.quote(f"{folder}/").replace("%", "%%")
+    followed = upstream(connection)
+    _set(connection, restore_command=f"test -f {path}%f && cp {path}%f %p{_LENT}", primary_conninfo="")
+    try:
+        yield
+    finally:
+        _set(connection, primary_conninfo=followed)
+
+
+def restore_no_more(connection: BoundedConnection) -> None:
+    """Undo that; an operator's own command stays."""
+    row = connection.execute("SHOW restore_command").fetchone()
+    if row and str(row[0]).endswith(_LENT):
+        connection.execute("ALTER SYSTEM RESET restore_command")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """How far a standby is, and how its WAL is cut."""
+
+    timeline: int
+    received: Lsn  # on the disk; never less than what is replayed
+    replayed: Lsn
+    receiving: bool
+    segment: int  # bytes
+    page: int
+    system: int  # the system identifier, unsigned
+    forks: tuple[Fork, ...]  # where each earlier timeline ended
+
+
+def advance(connection: BoundedConnection) -> Advance:
+    """Ask a standby for it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query("advance")).fetchone()
+    assert row is not None
+    return Advance(
+        received=Lsn.parse(row.pop("received")),
+        replayed=Lsn.parse(row.pop("replayed")),
+        system=row.pop("system") % 2**64,
+        forks=forks(row.pop("history") or ""),
+        **row,
+    )
+
+
 def received(connection: BoundedConnection, lsn: Lsn) -> bool:
     """Whether a standby has flushed the record that begins at that position."""
     row = connection.execute("SELECT pg_last_wal_receive_lsn() > %s::pg_lsn", [str(lsn)]).fetchone()
     return bool(row and row[0])
+
+
+def settled(connection: BoundedConnection) -> tuple[bool, Lsn]:
+    """Whether commits wait as `synchronous_standby_names` says by now; then, how far a primary has flushed its WAL."""
+    row = connection.execute(query("settled")).fetchone()
+    assert row is not None
+    return bool(row[0]), Lsn.parse(row[1])

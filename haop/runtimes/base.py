@@ -1,13 +1,14 @@
 """What every runtime can do."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, LogLine, Service, ServiceState
+from haop.model.service import Ending, Exit, LogLine, Service, ServiceState
 
 # Tells that something begins which may take a while; what is called inside it says how far it is.
 Step: TypeAlias = Callable[[str], AbstractContextManager[Callable[[str], None]]]
@@ -101,6 +102,19 @@ class Runtime(Protocol):
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """A file of its data, of a stopped service too; None where there is no such file."""
 
+    def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
+        """The same from an offset on, in pieces, none where there is no such file. Who has enough closes it."""
+
+    def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:
+        """Let the server of a running service read files of one folder of a stopped service's data.
+
+        Returns:
+            The folder, as that server sees it. What is not there of the files is left out.
+        """
+
+    def take_back(self, to: str) -> None:
+        """What was lent to a running service is gone from it; no harm where nothing was."""
+
     def rebuilding(self, name: str) -> bool:
         """Whether its data are to be replaced by a clone, and are not yet."""
 
@@ -121,6 +135,21 @@ class Runtime(Protocol):
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """Log entries in the order of their times."""
+
+    def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
+        """Each end of these nodes' servers, the moment that the runtime knows of it; pushed, not polled.
+
+        Whoever ended it, and however; once for each end. What has ended before the first look is not told. Nodes may be
+        started again, made anew or not be there yet. When what tells the ends was away itself (an engine that is
+        restarted), the nodes that do not run once it is back are told. It costs next to nothing while nothing happens.
+
+        Args:
+            names: of the nodes.
+            until: when it is set, this ends within about a second.
+
+        Raises:
+            HaopError: nothing can be told of any node; also later, never silently.
+        """
 
     def endings(self) -> Sequence[Ending]:
         """How each service ended last, as far as the runtime remembers."""

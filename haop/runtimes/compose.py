@@ -5,42 +5,30 @@ start is in `stack/` and `.haop/secrets/`, so that it also starts with no haop a
 """
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from haop.errors import HaopError
-from haop.model.containers import layout
 from haop.model.containers_health import CUT_OFF, OUT_OF_MEMORY
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, LogLine, Service, ServiceState, State
-from haop.project import ENV, Project
-from haop.runtimes import container_logs, kept_wal, markers, secret_files
+from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
+from haop.runtimes import container_logs, markers, secret_files
 from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.container_fence import ContainerFence
-from haop.runtimes.container_making import ContainerMaking, is_node
+from haop.runtimes.container_files import CLUSTER, ContainerFiles
+from haop.runtimes.container_making import is_node
 from haop.runtimes.container_networks import ContainerNetworks
-
-if TYPE_CHECKING:
-    from haop.docker.compose import Compose
-    from haop.docker.containers import Containers
 
 _HOST = "127.0.0.1"
 _SECRETS = "/run/haop/secrets"
-_CLUSTER = PurePosixPath("/var/lib/haop")
 
 
-class ComposeRuntime:
+class ComposeRuntime(ContainerFiles):
     """Runs nodes, and what stands beside them, as containers; capable of `Partitionable`."""
-
-    def __init__(self, project: Project, identity: str) -> None:
-        self._spec = project.spec
-        self._project = project
-        self._identity = identity
-        self._data = PurePosixPath(layout(project.spec.postgres, adopted=bool(project.spec.adopted)).data)
-        self._kept = self._data.with_name(f"{self._data.name}.{kept_wal.FOLDER}")
 
     @property
     def tls(self) -> bool:
@@ -58,12 +46,6 @@ class ComposeRuntime:
         return None
 
     @cached_property
-    def _containers(self) -> "Containers":
-        from haop.docker.containers import Containers  # noqa: PLC0415 - 150 ms that only who asks the engine pays for
-
-        return Containers(self._spec.name, self._identity, self._spec.adopted)
-
-    @cached_property
     def _fence(self) -> ContainerFence:
         return ContainerFence(self._containers, self._data, [node.name for node in self._spec.nodes])
 
@@ -71,16 +53,6 @@ class ComposeRuntime:
     def _networks(self) -> ContainerNetworks:
         hosts = {name: place.host for name, place in self.places().items()}
         return ContainerNetworks(self._containers, self._spec.name, hosts)
-
-    @cached_property
-    def _compose(self) -> "Compose":
-        from haop.docker.compose import Compose  # noqa: PLC0415 - beside the other
-
-        return Compose(self._project.stack / "compose.yaml", self._project.root / ENV)
-
-    @cached_property
-    def _making(self) -> ContainerMaking:
-        return ContainerMaking(self._project, self._containers, self._compose, self._data, _CLUSTER)
 
     def places(self) -> Mapping[str, Endpoint]:
         """Names that exist on the replication network alone: a service's own name would resolve on every network."""
@@ -103,7 +75,7 @@ class ComposeRuntime:
             "HAOP_BINDIR": "",
             "HAOP_STACK": "/etc/haop",
             "HAOP_SECRETS": _SECRETS,
-            "HAOP_CLUSTER": str(_CLUSTER),
+            "HAOP_CLUSTER": str(CLUSTER),
             "HAOP_LISTEN": "*",
             "HAOP_PORT": "5432",
             "POSTGRES_USER": "postgres",
@@ -218,11 +190,6 @@ class ComposeRuntime:
         self._making.ensure(name)
         self._fence.open_for_reinstatement(name)
 
-    def read(self, name: str, path: PurePosixPath) -> bytes | None:
-        """Through the engine."""
-        self._making.ensure(name)
-        return self._containers.read(name, self._data / path)
-
     def rebuilding(self, name: str) -> bool:
         """From its marker."""
         return bool(self._containers.inspect(name)) and markers.is_rebuild(self._fence.word(name))
@@ -231,31 +198,20 @@ class ComposeRuntime:
         """From its marker, too."""
         self._fence.give_back(name)
 
-    def collect(self, name: str, into: Path) -> Sequence[str]:
-        """Through the engine, running or not."""
-        return (
-            kept_wal.collect_from_container(self._containers, name, self._kept, into)
-            if self._containers.inspect(name)
-            else ()
-        )
-
-    def discard(self, name: str, kept: Sequence[str]) -> None:
-        """By a program in the container, where it runs."""
-        kept_wal.discard_in_container(self._containers, name, self._kept, kept)
-
     def rejoining(self, name: str) -> bool:
         """From its marker."""
         return self.state(name).state is State.RUNNING and markers.is_on_its_way(self._fence.word(name))
-
-    def holds(self, name: str, path: PurePosixPath) -> bool:
-        """Through the engine, running or not."""
-        self._making.ensure(name)
-        return self._containers.size(name, self._data / path) is not None
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
         """The containers' own logs, as long as the containers exist."""
         here = [name for name in names if self._containers.inspect(name)]
         yield from container_logs.merged(self._containers, here, follow=follow, since=since)
+
+    def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
+        """From the engine's events."""
+        from haop.docker import exits  # noqa: PLC0415 - see _compose
+
+        return exits.exits(self._containers, self._spec.name, names, until)
 
     def endings(self) -> Sequence[Ending]:
         """What a container tells of its last end; the engine's own events are gone within minutes."""

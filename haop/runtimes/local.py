@@ -6,8 +6,9 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 
 import shutil
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -17,15 +18,16 @@ import psutil
 
 from haop.errors import CommandFailed, HaopError, Refused
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, LogLine, Service, ServiceState, State
+from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
 from haop.postgres import binaries, log
 from haop.process import RunAs, run, spawn
-from haop.runtimes import account, kept_wal, log_files, markers, preflight, processes
+from haop.runtimes import account, kept_wal, local_exits, log_files, markers, preflight, processes
 from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.local_folders import LocalFolders
 
 _HOST = "127.0.0.1"
+_PIECE = 2**17
 
 
 class LocalRuntime:
@@ -215,6 +217,20 @@ class LocalRuntime:
         except FileNotFoundError:
             return None
 
+    def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
+        """From the data directory."""
+        with suppress(FileNotFoundError), (self._folders.data(name) / path).open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:  # noqa: ARG002 - the protocol's signature
+        """All servers are one user's: where they lie they can be read."""
+        return PurePosixPath(self._folders.data(name) / files[0].parent)
+
+    def take_back(self, to: str) -> None:
+        """Nothing was copied."""
+
     def rejoining(self, name: str) -> bool:
         """From its marker."""
         return self._process(name) is not None and markers.is_on_its_way(self._folders.word(name))
@@ -238,6 +254,11 @@ class LocalRuntime:
             if not follow:
                 return
             time.sleep(0.2)
+
+    def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
+        """From the kernel."""
+        folders = {name: (self._folders.record(name), self._folders.data(name)) for name in names}
+        return local_exits.exits(folders, until)
 
     def endings(self) -> Sequence[Ending]:
         """Nothing: a process table forgets."""

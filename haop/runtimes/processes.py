@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from haop.clock import boot_id
 from haop.errors import HaopError
 from haop.process import reap
 
@@ -31,6 +32,35 @@ def remember(record: Path, pid: int) -> None:
     record.write_text(json.dumps({"pid": pid, "started": started}), encoding="utf-8")
 
 
+def identity(pid: int) -> str | None:
+    """What tells a process from all others that ever had its id, though the clock is set; None: there is none."""
+    try:
+        if _PROC:  # psutil counts from the wall clock
+            ticks = (
+                Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+            )
+            return f"{boot_id()}:{ticks}"
+        return str(psutil.Process(pid).create_time())
+    except (OSError, IndexError, psutil.Error):
+        return None
+
+
+def lives(pid: int, known: str | None) -> bool:
+    """Whether that very process can still do anything."""
+    try:
+        return known is not None and alive(psutil.Process(pid)) and identity(pid) == known
+    except psutil.NoSuchProcess:
+        return False
+
+
+def signal_to(pid: int, known: str | None, number: int) -> None:
+    """Send a signal to that very process, if it lives."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if identity(pid) == known:
+            process.send_signal(number)
+
+
 def find(record: Path, data: Path) -> psutil.Process | None:
     """The process that runs a node: the one written down, else the postmaster that holds the data directory."""
     with suppress(OSError, ValueError, KeyError, psutil.Error):
@@ -43,6 +73,16 @@ def find(record: Path, data: Path) -> psutil.Process | None:
         if str(data) in process.cmdline() and alive(process):
             return process
     return None
+
+
+def named(record: Path, data: Path) -> frozenset[int]:
+    """The ids of the processes that are written down as a node's, dead or alive."""
+    found = set()
+    with suppress(OSError, ValueError, KeyError):
+        found.add(int(json.loads(record.read_text(encoding="utf-8"))["pid"]))
+    with suppress(OSError, ValueError, IndexError):
+        found.add(int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
+    return frozenset(pid for pid in found if pid > 0)  # a single-user server, as in a rewind, writes its id negative
 
 
 def alive(process: psutil.Process) -> bool:

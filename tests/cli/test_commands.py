@@ -38,6 +38,7 @@ SPEC_KEYS = {
     "cluster": {"name", "postgres", "runtime", "engine", "durability"},
     "database": {"name", "owner"},
     "nodes": {"name", "port"},
+    "guard": {"enabled", "salvage", "rebuild"},
     "objectives": {"write_recovery", "read_recovery", "lost_writes"},
 }
 # What only one runtime has. [web] is a comment: its image and its build exclude each other.
@@ -383,6 +384,7 @@ def test_failover_and_rejoin_by_hand(haop: Haop, shop: Cluster) -> None:
     plan = haop("-C", "shop", "failover", "--dry-run", "--json")
     assert json.loads(plan.out) == {
         "schema": "haop.failover/1", "done": False, "old_primary": "db1", "new_primary": "db2", "fence": ["db1"],
+        "salvaged": [],
     }  # fmt: skip
     assert "would fence db1, then promote db2" in haop("-C", "shop", "failover", "--dry-run").out
     assert not shop.runtime.state("db1").fenced, "a plan changes nothing"
@@ -531,7 +533,7 @@ def test_events_are_the_audit_trail(haop: Haop, folder: Path, shop: Cluster) -> 
     assert {"up", "failover", "rejoin"} <= set(actions)
     assert all(event["actor"] and event["outcome"] == "done" for event in events), events
     failover = next(event for event in events if event["action"] == "failover")
-    assert failover["detail"] == "fenced db1; promoted db2"
+    assert failover["detail"] == "fenced db1; promoted db2; db2 lacked nothing of db1's WAL"
     assert failover["duration_seconds"] > 0
     told = haop("-C", "shop", "events").out
     assert re.search(

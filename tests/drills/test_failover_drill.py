@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from haop.drills import past
 from haop.drills.drill import FailoverDrill
 from haop.drills.faults import Fault
 from haop.drills.ledger import Outcome
@@ -124,7 +125,8 @@ class CutStream(FailoverDrill):
 
 
 def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: Path, runtime: str) -> None:
-    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
+    made = support.make_project(folder / "shop", runtime=runtime, salvage=False)
+    with support.running(made) as cluster:
         cut = CutStream(cluster, Fault.KILL, Quiet())
         report = cut.run()
         missing = cut.acknowledged() - cut.survivors
@@ -133,6 +135,18 @@ def test_acknowledged_writes_that_are_lost_are_reported_to_the_last_one(folder: 
         assert report.verdict.word is Word.MISSED
         assert report.document()["lost_writes"] == len(missing)
         assert cluster.engine.last_decision("db1").startswith("rewind")
+
+
+def test_what_no_standby_received_is_salvaged_and_the_report_says_how_much(folder: Path, runtime: str) -> None:
+    with support.running(support.make_project(folder / "shop", runtime=runtime)) as cluster:
+        cut = CutStream(cluster, Fault.KILL, Quiet())
+        report = cut.run()
+        assert report.measured.lost == report.measured.unexpected == ()
+        assert cut.acknowledged() <= cut.survivors
+        assert report.verdict.word is Word.PASSED, report.verdict.reasons
+        assert report.document()["salvaged_bytes"] > 50 * 30
+        assert [event for _, event, _ in report.events].count("salvaged") == 1
+        assert past.load(past.find(cluster.project, past.LAST)).salvaged_bytes == report.salvaged_bytes
 
 
 @pytest.mark.parametrize(("runtime", "fault"), UNAWARE, indirect=["runtime"])

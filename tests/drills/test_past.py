@@ -14,7 +14,7 @@ from haop.cli import drill_report
 from haop.drills import past, repeat
 from haop.drills.drill import FailoverDrill
 from haop.drills.measure import Measurement
-from haop.drills.report import Report, store
+from haop.drills.report import DRILL, NOTES, Report, store
 from haop.drills.verdict import Verdict, Word
 from haop.errors import NoPrimary
 from haop.operations import heal
@@ -40,6 +40,7 @@ def report(minute: int = 15, **changes: Any) -> Report:
         "cluster": "shop", "fault": "kill", "old_primary": "db1", "new_primary": "db2", "measured": MEASURED,
         "verdict": Verdict(Word.PASSED), "events": ((0.0, "kill", "db1"), (0.25, "first surviving write", None)),
         "buckets": (0, 3, 5), "bucket_span": (-1.0, 2.0), "settings": SETTINGS,
+        "promoted_by": DRILL, "note": NOTES[DRILL],
     }  # fmt: skip
     return Report(**{**values, **changes})
 

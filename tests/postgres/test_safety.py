@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from haop.engines import switching
+from haop.engines.base import Terms
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.health import Health
 from haop.model.service import State
@@ -90,15 +91,23 @@ def test_a_failover_looks_again_once_the_primary_is_fenced(shop: Cluster, monkey
 
 
 def test_sync_does_not_promote_while_a_standby_that_may_have_more_is_mute(shop: Cluster) -> None:
+    """Unless salvage makes the other whole: what the dead primary has is all that anybody can have."""
     old, (first, second) = roles(shop)
     shop.runtime.pause(second)
     shop.runtime.kill(old)
+    found = shop.engine.observe()
     try:
         with pytest.raises(
             Refused, match=f"{second} does not answer, and may have confirmed writes that {first} lacks"
         ):
-            failover.plan(shop, None)
-        assert failover.plan(shop, first).node == first, "an operator may decide to do without it"
+            shop.engine.plan_failover(found, None, Terms(salvage=False))
+        assert shop.engine.plan_failover(found, first, Terms(salvage=False)).node == first, "an operator may decide"
+        support.by_hand(shop, old, 'mv "$PGDATA/pg_wal" "$PGDATA.away"')
+        with pytest.raises(HaopError, match=f"the primary is fenced and nothing promoted: {second} does not answer"):
+            failover.execute(shop, None, quiet)
+        assert shop.engine.observe().primaries == ()
+        support.by_hand(shop, old, 'mv "$PGDATA.away" "$PGDATA/pg_wal"')
+        assert failover.execute(shop, None, quiet).node == first
     finally:
         shop.runtime.resume(second)
 

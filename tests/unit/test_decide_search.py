@@ -188,7 +188,7 @@ def _leave_alone(world: World) -> None:
 )  # fmt: skip
 @given(count=st.integers(2, 3), sturdy=st.booleans(), events=EVENTS)
 def test_whatever_happens_nothing_is_lost_and_one_primary_remains(
-    count: int, sturdy: bool, events: list[Event]  # noqa: FBT001 - hypothesis draws it
+    count: int, sturdy: bool, events: list[Event]
 ) -> None:
     world = live(count, sturdy=sturdy, events=events)
     # What was only on a disk that somebody has emptied is an operator's to give up.

@@ -415,7 +415,9 @@ class Guard:
 
     def _salvage(self, chosen: Server) -> bool:
         """Replay what the dead primary has more; whether nothing can be missing then."""
-        dead = [n for n in self.world.nodes.values() if n.fenced and n.data == PRIMARY and n.timeline >= chosen.timeline]
+        dead = [
+            n for n in self.world.nodes.values() if n.fenced and n.data == PRIMARY and n.timeline >= chosen.timeline
+        ]
         self.step()
         if not dead:
             return False

@@ -87,6 +87,8 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("unreachable", "every node answers", _DOWN),
     _check("fenced", "no node is fenced", _SECOND_PRIMARY),
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
+    _check("guard-absent", "a guard watches", "Nobody else replaces a primary that is gone."),
+    _check("guard-paused", "the guard is not paused", "A pause that somebody forgot is no guard."),
     _check("foreign-node", "all nodes come from one cluster", _STRANGE, _everybody),
     _check("versions-differ", "all nodes run one version", _LIBRARY, _everybody),
     _check("checksums-off", "data checksums are on", _CHECKSUMS, _everybody),

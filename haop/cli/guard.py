@@ -1,0 +1,147 @@
+"""guard: automatic failover on one machine."""
+
+from typing import Annotated
+
+import typer
+
+from haop.cli.options import JsonOption, YesOption, confirm, opened
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Replace a primary that is gone, by itself, and bring the old one back as a standby.",
+    epilog="\b\nExamples:\n  haop guard status\n  haop guard pause --for 30m --why 'kernel update'\n",
+)
+
+
+@app.command()
+def run(ctx: typer.Context) -> None:
+    """Watch the cluster in the foreground, until Ctrl-C or SIGTERM. `haop up` starts it in the background.
+
+    \b
+    Exit codes: 0 ended, 2 another guard watches this cluster.
+
+    \b
+    Examples:
+      haop guard run
+    """
+    import logging
+    import signal
+    import threading
+
+    from haop.guard.guard import Guard
+    from haop.operations import guarding
+
+    logging.basicConfig(format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    logging.getLogger("haop.guard").setLevel(logging.INFO)
+    cluster, until = opened(ctx), threading.Event()
+    with guarding.held(cluster.project):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: until.set())  # what it is in the middle of, it finishes
+        Guard(cluster).run(until)
+
+
+@app.command()
+def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Who watches, since when, what it sees, and what it did last.
+
+    \b
+    Exit codes: 0 it watches, 3 it should and does not.
+
+    \b
+    Examples:
+      haop guard status --json
+    """
+    import json
+
+    from haop.cli.console import OUT, print_json
+    from haop.operations import guarding, maintenance
+
+    project = opened(ctx).project
+    there, reason = guarding.found(project), maintenance.reason(project)
+    done = [event for event in project.events() if event.action.startswith("guard")][-5:]
+    try:
+        seen = json.loads((project.state / "guard" / "state.json").read_text(encoding="utf-8")) if there else {}
+    except (OSError, ValueError):
+        seen = {}
+    if as_json:
+        print_json({
+            "schema": "haop.guard/1", "enabled": project.spec.guard.enabled, "pid": there.pid if there else None,
+            "since": there.since if there else None, "waits": reason, "sees": seen,
+            "last": [
+                {"at": e.at.isoformat(), "action": e.action, "outcome": e.outcome, "detail": e.detail} for e in done
+            ],
+        })  # fmt: skip
+    else:
+        OUT.print(f"watches since {there.since} (process {there.pid})" if there else "no guard watches", soft_wrap=True)
+        if reason:
+            OUT.print(f"does nothing: {reason}", soft_wrap=True, markup=False)
+        for line in seen.get("trouble", []):
+            OUT.print(f"sees: {line}", soft_wrap=True, markup=False)
+        for event in done:
+            told = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S} {event.action} {event.outcome}: {event.detail}"
+            OUT.print(told, soft_wrap=True, markup=False)
+    if project.spec.guard.enabled and not there:
+        raise typer.Exit(3)
+
+
+@app.command()
+def pause(
+    ctx: typer.Context,
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="The reason, for whoever looks at the status.")
+    ] = "no reason given",
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="90s, 30m, 2h; default: no end.")
+    ] = None,
+) -> None:
+    """Let the guard do nothing for a while: nobody is fenced or promoted meanwhile.
+
+    \b
+    Examples:
+      haop guard pause --for 30m --why "kernel update"
+    """
+    from haop.cli.console import OUT
+    from haop.errors import Refused
+    from haop.model.table import parse_duration
+    from haop.operations import maintenance
+
+    project = opened(ctx).project
+    try:
+        seconds = parse_duration(duration) if duration else None
+    except ValueError as error:
+        raise Refused(f"--for {duration}: {error}", hint="for example 90s, 30m or 2h") from error
+    OUT.print(f"paused {maintenance.pause(project, seconds, why).told}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def resume(ctx: typer.Context) -> None:
+    """End a pause.
+
+    \b
+    Examples:
+      haop guard resume
+    """
+    from haop.cli.console import OUT
+    from haop.operations import maintenance
+
+    ended = maintenance.resume(opened(ctx).project)
+    OUT.print("the pause is over" if ended else "there was no pause")
+
+
+@app.command()
+def stop(ctx: typer.Context, yes: YesOption = False) -> None:
+    """End the guard: until the next `haop up` nobody replaces a primary that is gone.
+
+    \b
+    Examples:
+      haop guard stop --yes
+    """
+    from haop.cli.console import OUT
+    from haop.operations import guarding
+
+    project = opened(ctx).project
+    if guarding.found(project):
+        confirm("End the guard? Nobody would replace a primary that is gone.", assume=yes)
+    ended = guarding.stop(project)
+    OUT.print(f"ended (process {ended.pid}); haop up starts another" if ended else "no guard was running")

@@ -1,0 +1,48 @@
+"""Clusters with a guard: one a runtime and module, whole before each test and whole after it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from haop.model.health import Health
+from haop.operations import guarding, maintenance, status
+from haop.operations.cluster import Cluster
+from haop.operations.up import up
+from haop.waiting import wait_until
+from tests import support
+from tests.support import Quiet
+
+
+@pytest.fixture(scope="module")
+def shared(runtime: str) -> Iterator[Cluster]:
+    with (
+        support.folder() as folder,
+        support.running(support.make_project(folder / "shop", runtime=runtime, guard=True)) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def shop(shared: Cluster) -> Iterator[Cluster]:
+    maintenance.resume(shared.project)
+    with maintenance.told(shared.project, "up"):
+        assert up(shared, Quiet()).health is Health.HEALTHY
+    assert guarding.found(shared.project)
+    yield shared
+    await_whole(shared)
+
+
+def await_whole(cluster: Cluster) -> None:
+    """The guard brings everything back by itself."""
+    wait_until(
+        lambda: status.observe(cluster).health is Health.HEALTHY, deadline=120, pause=0.2, waiting_for="a whole cluster"
+    )  # fmt: skip
+
+
+def await_primary(cluster: Cluster, *, but: str) -> str:
+    """Another node than that one is primary."""
+
+    def found() -> str | None:
+        return next((node.name for node in cluster.engine.observe().primaries if node.name != but), None)
+
+    return wait_until(found, deadline=60, pause=0.05, waiting_for=f"another primary than {but}")

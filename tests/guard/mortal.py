@@ -1,0 +1,42 @@
+"""A guard that kills itself, as kill -9 would, at a moment of its next failover."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from haop.engines.base import Note
+from haop.guard import acts
+from haop.guard.guard import Guard
+from haop.operations import guarding, heal
+from haop.operations.cluster import Cluster
+from haop.project import Project, load
+
+
+def dying(project: Project, note: Note) -> Note:
+    moment = sys.argv[2]
+    if moment == "fencing":
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole = heal.noting(project, note)
+
+    def noted(event: str, node: str) -> None:
+        whole(event, node)
+        if event == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return noted
+
+
+class _Heal:
+    """`haop.operations.heal`, but for one function."""
+
+    noting = staticmethod(dying)
+    begin, read, clear, settle, point_the_lost = heal.begin, heal.read, heal.clear, heal.settle, heal.point_the_lost
+
+
+if __name__ == "__main__":
+    vars(acts)["heal"] = _Heal
+    cluster = Cluster.of(load(Path(sys.argv[1])))
+    with guarding.held(cluster.project):
+        Guard(cluster).run(threading.Event())

@@ -1,0 +1,187 @@
+"""The end of WAL, compared with what pg_waldump says of the same segments, on real and on damaged WAL."""
+
+import random
+import re
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from haop.model.lsn import Lsn
+from haop.postgres import control
+from haop.postgres.binaries import installation
+from haop.postgres.wal import Layout, UnreadableWalError, Wal, crc32c
+from haop.process import run
+from haop.runtimes import account
+from tests import support
+
+SEGMENT, PAGE = 2**20, 8192
+
+
+class Server:
+    """One server that writes WAL of all kinds, in small segments, and that can be killed."""
+
+    def __init__(self, folder: Path, major: int) -> None:
+        self.data = folder / "data"
+        self.port = support.free_ports(1)
+        self._bin = installation(major, None).bindir
+        self._run_as = account.choose(None, folder)
+        folder.chmod(0o777)
+        self._do("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--wal-segsize=1")
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(f"port={self.port}\nunix_socket_directories=''\nfsync=off\nshared_buffers=16MB\n"
+                       "max_wal_size=16MB\nmin_wal_size=8MB\nwal_level=replica\nwal_keep_size=64MB\n")  # fmt: skip
+
+    def _do(self, program: str, *arguments: str) -> str:
+        done = run((str(self._bin / program), *arguments), run_as=self._run_as, cwd=Path("/"))
+        return done.stdout
+
+    def start(self) -> None:
+        self._do("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log"), "-w", "start")
+
+    def kill(self) -> None:
+        self._do("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
+
+    def crashes_after(self, turns: int) -> list[Lsn]:
+        self.start()
+        try:
+            return work(self, turns)
+        finally:
+            self.kill()
+
+    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True)
+
+    def layout(self) -> Layout:
+        head = (self.data / control.PATH).read_bytes()
+        return Layout(system=int.from_bytes(head[:8], "little"), segment=SEGMENT, page=PAGE, timeline=1)
+
+    def waldump_ends(self, wal: Path, start: Lsn) -> Lsn:
+        """The end of the last record that pg_waldump finds from there on; where it finds none, the start."""
+        argv = ("sh", "-c", f"'{self._bin}/pg_waldump' -p '{wal}' -t 1 -s {start} 2>/dev/null | tail -n 1")
+        told = run(argv, run_as=self._run_as, cwd=Path("/")).stdout
+        if not (record := re.search(r"len \(rec/tot\): +\d+/ *(\d+),.* lsn: (\w+/\w+),.* desc: (\w+)", told)):
+            return start
+        at = Lsn.parse(record[2]).position
+        return Lsn(-(-at // SEGMENT) * SEGMENT if record[3] == "SWITCH" else after(at, int(record[1])))
+
+
+def after(at: int, length: int) -> int:
+    """Where a record ends that begins there: its length, aligned, and a header for each page that it enters."""
+    left = -(-length // 8) * 8
+    while left > PAGE - at % PAGE:
+        left -= PAGE - at % PAGE
+        at += PAGE - at % PAGE
+        at += 24 if at % SEGMENT else 40
+    return at + left
+
+
+def reader(wal: Path) -> Callable[[str, int], Generator[bytes, None, None]]:
+    def pieces(name: str, offset: int) -> Generator[bytes, None, None]:
+        if (wal / name).exists():
+            with (wal / name).open("rb") as file:
+                file.seek(offset)
+                while piece := file.read(30000):
+                    yield piece
+
+    return pieces
+
+
+def work(server: Server, turns: int) -> list[Lsn]:
+    """Small records, long ones, switches; the positions in between."""
+    positions = []
+    with server.connect() as link:
+        link.execute("CREATE TABLE IF NOT EXISTS t (id int, body text)")
+        for _ in range(turns):
+            kind = random.choice(("rows", "rows", "long", "switch", "pages", "message"))
+            if kind == "rows":
+                link.execute("INSERT INTO t SELECT g, repeat('x', (random() * 200)::int) FROM generate_series(1, %s) g",
+                             [random.randrange(1, 2000)])  # fmt: skip
+            elif kind == "long":
+                link.execute("SELECT pg_logical_emit_message(true, 'x', repeat('y', %s))", [random.randrange(300_000)])
+            elif kind == "switch":
+                link.execute("SELECT pg_switch_wal()")
+            elif kind == "message":
+                link.execute("SELECT pg_logical_emit_message(false, 'x', repeat('y', %s))", [random.randrange(9000)])
+            else:
+                link.execute("CHECKPOINT")
+                link.execute("UPDATE t SET id = id + 1 WHERE random() < 0.1")
+            row = link.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+            assert row
+            positions.append(Lsn.parse(str(row[0])))
+            link.execute("INSERT INTO t VALUES (0, '')")  # all before it is flushed
+    return positions
+
+
+@pytest.fixture(scope="module", params=(15, 18))
+def killed(request: pytest.FixtureRequest) -> Iterator[tuple[Server, list[Lsn]]]:
+    """A server that has crashed, begun anew, and crashed again."""
+    if request.param not in support.available():
+        pytest.skip(f"PostgreSQL {request.param} is not on this machine")
+    with support.folder() as folder:
+        server = Server(folder, request.param)
+        positions = [*server.crashes_after(20), *server.crashes_after(20)]  # the second time after a recovery
+        yield server, positions
+
+
+def test_the_checksum_is_castagnolis() -> None:
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(b"") == 0
+
+
+def test_the_end_is_pg_waldumps_wherever_the_search_begins(killed: tuple[Server, list[Lsn]]) -> None:
+    server, positions = killed
+    wal = server.data / "pg_wal"
+    found = Wal(reader(wal), server.layout())
+    last = server.waldump_ends(wal, positions[0])
+    assert last >= positions[-1]
+    starts = [last, *positions, *(Lsn(random.randrange(positions[0].position, last.position)) for _ in range(30))]
+    for start in starts:
+        assert found.end(start) == last, f"from {start}"
+    assert not found.goes_on(last)
+    assert all(found.goes_on(at) for at in positions if at < last)
+
+
+def test_the_end_is_pg_waldumps_wherever_wal_was_cut_off(killed: tuple[Server, list[Lsn]], tmp_path: Path) -> None:
+    """Cut anywhere: within a header, a record, a page; the rest is zeros, or what a recycled segment held before."""
+    server, positions = killed
+    layout = server.layout()
+    with support.folder() as folder:
+        for turn in range(40):
+            first, last = positions[0], positions[-1]
+            cut = random.randrange(first.position + 1, last.position)
+            wal = folder / f"wal{turn}"
+            shutil.copytree(server.data / "pg_wal", wal)
+            wal.chmod(0o755)
+            number = cut // SEGMENT
+            for name in [path.name for path in wal.iterdir() if len(path.name) == 24]:
+                (wal / name).chmod(0o644)
+                if name > layout.name(number):
+                    (wal / name).unlink()
+            path = wal / layout.name(number)
+            content = path.read_bytes()[: cut % SEGMENT]
+            rest = bytes(SEGMENT) if turn % 2 else (wal / layout.name(first.position // SEGMENT)).read_bytes()
+            path.write_bytes(content + rest[cut % SEGMENT :])
+            end = server.waldump_ends(wal, max(at for at in positions if at.position <= cut))
+            known = [at for at in positions if at <= end]
+            for start in (random.choice(known), Lsn(random.randrange(first.position, end.position + 1)), end):
+                assert Wal(reader(wal), layout).end(start) == end, f"cut at {Lsn(cut)}, from {start}"
+
+
+def test_what_is_gone_is_told(killed: tuple[Server, list[Lsn]]) -> None:
+    server, positions = killed
+    with pytest.raises(UnreadableWalError, match="it is gone, or damaged"):
+        Wal(reader(server.data / "nowhere"), server.layout()).end(positions[0])
+    with pytest.raises(UnreadableWalError):
+        Wal(reader(server.data / "pg_wal"), server.layout()).end(Lsn(positions[-1].position + 40 * SEGMENT))
+
+
+def test_the_names_of_segments_follow_the_timelines() -> None:
+    from haop.model.status import Fork
+
+    forks = (Fork(timeline=1, at=Lsn(5 * SEGMENT + 40)), Fork(timeline=2, at=Lsn(7 * SEGMENT)))
+    layout = Layout(system=1, segment=SEGMENT, page=PAGE, timeline=3, forks=forks)
+    told = [name[:8] + name[-2:] for name in layout.names(Lsn(4 * SEGMENT), Lsn(8 * SEGMENT + 1))]
+    assert told == ["0000000104", "0000000205", "0000000206", "0000000307", "0000000308"]
