@@ -158,9 +158,12 @@ def _without(view: View, now: float) -> Decision | None:
         return None  # not everybody was looked at; or nobody can say which of them is the newest
     if able:
         return _start_up(view, view.nodes[able[0]], now)
-    fenced = [view.nodes[look.node] for look in looks if look.fenced]
-    names = ", ".join(node.name for node in fenced)
-    dead = fenced and all(node.down for node in fenced)
+    return _complete(view, [view.nodes[look.node] for look in looks if look.fenced], now)
+
+
+def _complete(view: View, fenced: list[Node], now: float) -> Decision | None:
+    """Who was primary is fenced: a failover was begun. Where it comes to nothing, that one is primary again."""
+    names, dead = ", ".join(node.name for node in fenced), bool(fenced) and all(node.down for node in fenced)
     if fenced and candidates(view, None, now)[0]:
         failures = len(_recent(view.failures, now))
         if dead and failures % (_TRIES_TO_PROMOTE + 1) == _TRIES_TO_PROMOTE and not _too_soon(view.failures, now):

@@ -172,11 +172,9 @@ def see(view: View, seen: Seen) -> View:
     if name not in view.nodes:
         return view
     node = view.nodes[name]
-    if isinstance(seen, Exit) and seen.at < view.watched_since:  # who has started it again since then is to be seen
-        node = replace(node, look=None)
-    else:
-        node = _node(node, seen)
-    return replace(view, nodes={**view.nodes, name: node})
+    if isinstance(seen, Exit) and seen.at < view.watched_since:  # somebody may have started it since then
+        return replace(view, nodes={**view.nodes, name: replace(node, look=None)})
+    return replace(view, nodes={**view.nodes, name: _node(node, seen)})
 
 
 def _anew(view: View, now: float) -> View:
@@ -211,9 +209,8 @@ def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> No
             forgotten = seen.fenced and seen.at > node.answered
             return replace(node, look=seen, role=None, crashes=()) if forgotten else replace(node, look=seen)
         case Exit():
-            if seen.at + _OUTLIVES_SECONDS < node.answered:
-                return node
-            return replace(node, exit=seen, crashes=_crashes(node, seen.at))
+            old = seen.at + _OUTLIVES_SECONDS < node.answered
+            return node if old else replace(node, exit=seen, crashes=_crashes(node, seen.at))
         case Tried():
             return replace(node, tried=(*node.tried, seen.at)[-_KEPT:])
 

@@ -1,7 +1,7 @@
 """A cluster and its guard in simulated time: what the search over the guard's decisions is run in.
 
-The guard's eyes, loop and hands do here what haop/guard/{probes,guard,acts}.py and the engine do, step by step; what they
-decide with (see, decide) is the real thing. Time passes between any two steps, and the guard may die there.
+The guard's eyes, loop and hands do here what haop/guard and the engine do, step by step; what they decide with (see,
+decide) is the real thing. Time passes between any two steps, and the guard may die there.
 """
 
 from collections import deque
