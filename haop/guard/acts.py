@@ -114,7 +114,10 @@ class Acts:
         elif len(fenced) == 1 and all(
             engine.is_standby(name) or engine.is_empty(name) for name in names if name not in fenced
         ):
-            switching.reinstate(engine, fenced[0])
+            if record and record.promoting in names:  # it may be about to end its recovery
+                switching.settle(engine, fenced[0], record.promoting)
+            else:
+                switching.reinstate(engine, fenced[0])
         else:
             raise HaopError("nobody can say who may be primary", hint="haop status")
         self._record("guard reinstate", "done", ", ".join(fenced), why, begun)

@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from haop.guard.seen import Node, View
+from haop.guard.seen import CRASH_LOOP_SECONDS, Node, View
 from haop.model.probe import NoAnswer
 from haop.model.service import State
 from haop.model.status import Role
@@ -42,7 +42,10 @@ _IDLE_SECONDS = 5.0
 # The runtime may start a node again by itself.
 _ITSELF_SECONDS = 1.0
 _TRIES_IN_PLACE = 2
+_TRIES_TO_PROMOTE = 2
 _LONGEST_PAUSE = 60.0
+# What was tried and failed longer ago than that says nothing.
+_FORGOTTEN_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Tidy:
 
 @dataclass(frozen=True, slots=True)
 class Reinstate:
-    """The primary is fenced and no standby comes up: let it be primary again, if it is certain that nobody is."""
+    """The primary is fenced and nobody can be promoted: let it be primary again, if it is certain that nobody is."""
 
     why: str
 
@@ -101,9 +104,9 @@ def failure(view: View, node: Node, now: float) -> str | None:
     """The evidence that a primary which has answered before is to be replaced; None where it is not."""
     if node.down:
         return node.exit.how if node.exit else "it does not run"
-    if len([at for at in node.crashes if now - at <= 60.0]) >= CRASHES:
+    if len([at for at in node.crashes if now - at <= CRASH_LOOP_SECONDS]) >= CRASHES:
         return f"it crashed {CRASHES} times within a minute"
-    silent = now - max(node.answered, view.watched_since)
+    silent = now - max(node.lived, view.watched_since)
     misses = [miss for miss in node.misses if miss.at >= view.watched_since]
     if len(misses) >= MISSES and silent >= (STARTING_SECONDS if _starting(node) else HANG_SECONDS):
         return f"no answer for {silent:.1f} s, {len(misses)} probes missed ({misses[-1].why})"
@@ -129,7 +132,7 @@ def _with(view: View, primary: Node, now: float) -> Decision | None:
         return _replace(view, primary, why, now)
     if now - primary.answered > _ANSWERS_SECONDS:
         return None  # it is late: wait and see
-    if view.tidied != (primary.name, primary.timeline):
+    if view.tidied != (primary.name, primary.timeline) and not _too_soon(view.untidy, now):
         return Tidy(primary.name, primary.timeline)
     return _redundancy(view, primary, now)
 
@@ -140,7 +143,7 @@ def _replace(view: View, primary: Node, why: str, now: float) -> Decision | None
     if streamed:
         return _failover(view, primary.name, why, now, sure=True)
     there = primary.look is None or primary.look.state is not State.ABSENT
-    if primary.down and there and not (answering and len(_tried(primary, now)) >= _TRIES_IN_PLACE):
+    if primary.down and there and not (answering and len(_recent(primary.tried, now)) >= _TRIES_IN_PLACE):
         return _bring_back(primary, f"{why}; no standby that streamed can take over", now)
     if answering and (primary.down or now - primary.answered > UNKNOWN_SECONDS):
         return _failover(view, primary.name, why, now, sure=False)
@@ -150,19 +153,26 @@ def _replace(view: View, primary: Node, why: str, now: float) -> Decision | None
 def _without(view: View, now: float) -> Decision | None:
     """No node has answered as primary since this guard began, or who did is fenced."""
     looks = [node.look for node in view.nodes.values() if node.look]
-    able = [look.node for look in looks if look.primarys and not look.fenced]
+    able = [look.node for look in looks if look.primarys and not look.fenced and not look.on_its_way]
     if len(looks) < len(view.nodes) or len(able) > 1:
         return None  # not everybody was looked at; or nobody can say which of them is the newest
     if able:
         return _start_up(view, view.nodes[able[0]], now)
-    fenced = [view.nodes[look.node] for look in looks if look.fenced]
-    names = ", ".join(node.name for node in fenced)
+    return _complete(view, [view.nodes[look.node] for look in looks if look.fenced], now)
+
+
+def _complete(view: View, fenced: list[Node], now: float) -> Decision | None:
+    """Who was primary is fenced: a failover was begun. Where it comes to nothing, that one is primary again."""
+    names, dead = ", ".join(node.name for node in fenced), bool(fenced) and all(node.down for node in fenced)
     if fenced and candidates(view, None, now)[0]:
-        return _failover(view, None, f"{names} is fenced, nobody is primary", now, sure=True)
+        failures = len(_recent(view.failures, now))
+        if dead and failures % (_TRIES_TO_PROMOTE + 1) == _TRIES_TO_PROMOTE and not _too_soon(view.failures, now):
+            return Reinstate(f"{names} is fenced, and nobody could be promoted")
+        return _failover(view, None, f"{names} is fenced, nobody is primary", now, sure=view.sure)
     if decision := _anybody(view, now):
         return decision
     quiet = now - max(view.began, view.watched_since, *(node.answered for node in view.nodes.values()))
-    if fenced and quiet > UNKNOWN_SECONDS and all(node.down for node in fenced):
+    if dead and quiet > UNKNOWN_SECONDS and not _too_soon(view.failures, now):
         return Reinstate(f"{names} is fenced, and no standby has answered for {quiet:.0f} s")
     return None
 
@@ -171,7 +181,7 @@ def _start_up(view: View, primary: Node, now: float) -> Decision | None:
     """One node alone can be primary, and has not answered yet."""
     answering, _ = candidates(view, None, now)
     if primary.down:
-        if answering and len(_tried(primary, now)) >= _TRIES_IN_PLACE:
+        if answering and len(_recent(primary.tried, now)) >= _TRIES_IN_PLACE:
             return _failover(view, primary.name, "it cannot be started", now, sure=False)
         return _bring_back(primary, "it does not run, and nobody is primary", now)
     silent = now - max(view.began, view.watched_since)
@@ -210,15 +220,14 @@ def _anybody(view: View, now: float, but: Node | None = None) -> BringBack | Non
 
 def _failover(view: View, old: str | None, why: str, now: float, *, sure: bool) -> FailOver | None:
     """Unless one has just failed: then later."""
-    if view.failures and now - view.failures[-1] < _pause(len(view.failures)):
+    if _too_soon(view.failures, now):
         return None
     return FailOver(old, why, sure)
 
 
 def _bring_back(node: Node, why: str, now: float) -> BringBack | None:
     """Unless it was tried just now, or the runtime may be about to do it: then later."""
-    tried = _tried(node, now)
-    if tried and now - tried[-1] < _pause(len(tried)):
+    if _too_soon(node.tried, now):
         return None
     fenced = node.look is not None and node.look.fenced
     if node.exit and not fenced and now - node.exit.at < _ITSELF_SECONDS:
@@ -228,8 +237,13 @@ def _bring_back(node: Node, why: str, now: float) -> BringBack | None:
     return BringBack(node.name, why)
 
 
-def _tried(node: Node, now: float) -> list[float]:
-    return [at for at in node.tried if now - at < 600.0]
+def _recent(attempts: tuple[float, ...], now: float) -> list[float]:
+    return [at for at in attempts if now - at < _FORGOTTEN_SECONDS]
+
+
+def _too_soon(attempts: tuple[float, ...], now: float) -> bool:
+    recent = _recent(attempts, now)
+    return bool(recent) and now - recent[-1] < _pause(len(recent))
 
 
 def _pause(times: int) -> float:

@@ -10,7 +10,7 @@ from haop.errors import HaopError
 from haop.guard.acts import Acts
 from haop.guard.decide import BringBack, Decision, FailOver, Reinstate, Tidy, decide, primary_of
 from haop.guard.probes import Probes
-from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tried, View, see
+from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried, View, see
 from haop.model.service import State
 from haop.operations import maintenance
 from haop.operations.cluster import Cluster
@@ -36,8 +36,9 @@ class Guard:
         self._probes = Probes(self._cluster, until)
         self._probes.start()
         while not until.is_set() and (self._cluster.project.root / CONFIG).exists():
+            waiting = time.monotonic()
             self._take_in()
-            self._view = see(self._view, Tick(time.monotonic()))
+            self._see(Tick(time.monotonic(), waiting))
             self._mind_maintenance()
             if not self._view.busy:
                 self._step()
@@ -82,6 +83,7 @@ class Guard:
                     self._acts.bring_back(node, why)
                     self._returning.setdefault(node, time.monotonic())
                 case Tidy(primary, timeline):
+                    self._see(Tidying(time.monotonic()))
                     self._acts.tidy(primary)
                     self._see(Tidied(primary, timeline))
                 case Reinstate(why):
@@ -97,7 +99,7 @@ class Guard:
         try:
             promoted = self._acts.fail_over(decision, silent)
         finally:
-            self._see(FailedOver(time.monotonic(), promoted))
+            self._see(FailedOver(time.monotonic(), promoted, decision.sure))
 
     def _attend(self) -> None:
         """Nothing is to be decided: who came back is welcomed, and sync is kept true."""

@@ -9,7 +9,8 @@ from haop.model.probe import NoAnswer
 from haop.model.service import Exit, State
 from haop.model.status import Role
 
-# A guard that was not running for so long itself (a machine that slept, a frozen VM) cannot say who was silent.
+# A guard that waited for so long, and meant to for a fraction of that, was not running itself (a machine that slept, a
+# frozen VM), and cannot say who was silent.
 STALL_SECONDS = 0.8
 CRASH_LOOP_SECONDS = 60.0
 # A node that streams, or is primary, so long after it was brought back is not flapping.
@@ -63,9 +64,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The guard itself is alive."""
+    """The guard itself is alive: it has waited for news since then."""
 
     at: float
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,14 @@ class FailedOver:
 
     at: float
     promoted: str | None
+    sure: bool = False  # as it was decided
+
+
+@dataclass(frozen=True, slots=True)
+class Tidying:
+    """The guard has begun to clear what a promotion leaves behind."""
+
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class Tidied:
     timeline: int
 
 
-Seen: TypeAlias = Answer | Welcome | Miss | Look | Exit | Tick | Tried | FailedOver | Tidied
+Seen: TypeAlias = Answer | Welcome | Miss | Look | Exit | Tick | Tried | FailedOver | Tidying | Tidied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +113,13 @@ class Node:
     role: Role | None = None  # as it answered last; None where nothing is known any more
     timeline: int = 0
     answered: float = -math.inf
+    lived: float = -math.inf  # it answered, or said no
     streamed: float = -math.inf
     misses: tuple[Miss, ...] = ()  # since its last answer
     turned_away: tuple[Miss, ...] = ()  # new clients, since the last that was let in
     exit: Exit | None = None  # since its last answer
     look: Look | None = None
-    crashes: tuple[float, ...] = ()
+    crashes: tuple[float, ...] = ()  # as primary
     tried: tuple[float, ...] = ()
 
     @property
@@ -125,50 +136,71 @@ class View:
 
     nodes: Mapping[str, Node]
     began: float
-    ticked: float
     failures: tuple[float, ...] = ()  # failovers that did not succeed since the last that did
+    sure: bool = False  # the last of them was; one that is completed by another guard was not, as far as that knows
     tidied: tuple[str, int] | None = None
+    untidy: tuple[float, ...] = ()  # attempts to tidy since the last that succeeded
     busy: str | None = None  # why the guard may not act: maintenance, a pause
     watched_since: float = field(default=-math.inf)  # nothing before that says that a node was silent
 
     @classmethod
     def of(cls, names: Iterable[str], now: float) -> "View":
         """Nothing seen yet."""
-        return cls(nodes={name: Node(name=name) for name in names}, began=now, ticked=now, watched_since=now)
+        return cls(nodes={name: Node(name=name) for name in names}, began=now, watched_since=now)
 
     def but(self, busy: str | None, now: float) -> "View":
-        """The same, in maintenance or not. What was not heard meanwhile is no evidence afterwards."""
+        """The same, in maintenance or not. What was seen meanwhile, and what was not, is no evidence afterwards."""
         over = self.busy is not None and busy is None
-        return replace(self, busy=busy, watched_since=now if over else self.watched_since)
+        return replace(_anew(self, now) if over else self, busy=busy)
 
 
 def see(view: View, seen: Seen) -> View:
     """The view with one observation more. What is older than what is known already changes nothing."""
     match seen:
-        case Tick(at):
-            stalled = at - view.ticked > STALL_SECONDS
-            return replace(view, ticked=at, watched_since=at if stalled else view.watched_since)
+        case Tick(at, since):
+            return _anew(view, at) if at - since > STALL_SECONDS else view
         case FailedOver():
             return _failed_over(view, seen)
-        case Tidied(name, timeline):
-            return replace(view, tidied=(name, timeline))
+        case Tidying() | Tidied():
+            return _tidied(view, seen)
         case Exit(name, _, _):
             pass
         case _:
             name = seen.node
     if name not in view.nodes:
         return view
-    return replace(view, nodes={**view.nodes, name: _node(view.nodes[name], seen)})
+    node = view.nodes[name]
+    if isinstance(seen, Exit) and seen.at < view.watched_since:  # somebody may have started it since then
+        return replace(view, nodes={**view.nodes, name: replace(node, look=None)})
+    return replace(view, nodes={**view.nodes, name: _node(node, seen)})
+
+
+def _tidied(view: View, seen: Tidying | Tidied) -> View:
+    if isinstance(seen, Tidying):
+        return replace(view, untidy=(*view.untidy, seen.at)[-_KEPT:])
+    return replace(view, tidied=(seen.node, seen.timeline), untidy=())
+
+
+def _anew(view: View, now: float) -> View:
+    """Who was silent, or has ended, until now is to be found out again."""
+    nodes = {
+        name: replace(node, misses=(), turned_away=(), exit=None, look=None, crashes=())
+        for name, node in view.nodes.items()
+    }
+    return replace(view, nodes=nodes, watched_since=now)
 
 
 def _failed_over(view: View, seen: FailedOver) -> View:
     if not seen.promoted:
-        return replace(view, failures=(*view.failures, seen.at)[-_KEPT:])
+        return replace(view, failures=(*view.failures, seen.at)[-_KEPT:], sure=seen.sure)
     # Until it answers: what it said before it was promoted is history.
     node, newest = view.nodes[seen.promoted], max(node.timeline for node in view.nodes.values())
-    primary = replace(node, role=Role.PRIMARY, timeline=newest, answered=seen.at, misses=(), exit=None)
+    primary = replace(
+        node, role=Role.PRIMARY, timeline=newest, answered=seen.at, lived=seen.at, misses=(), turned_away=(), exit=None
+    )
     known = {**view.nodes, seen.promoted: primary}
-    return replace(view, failures=(), nodes={name: replace(each, crashes=()) for name, each in known.items()})
+    nodes = {name: replace(each, crashes=()) for name, each in known.items()}
+    return replace(view, failures=(), sure=False, nodes=nodes)
 
 
 def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> Node:
@@ -181,24 +213,25 @@ def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> No
             return _missed(node, seen)
         case Look():
             forgotten = seen.fenced and seen.at > node.answered
-            return replace(node, look=seen, role=None if forgotten else node.role)
+            return replace(node, look=seen, role=None, crashes=()) if forgotten else replace(node, look=seen)
         case Exit():
-            return (
-                replace(node, exit=seen, crashes=_recent(node.crashes, seen.at)) if seen.at >= node.answered else node
-            )
+            old = seen.at + _OUTLIVES_SECONDS < node.answered
+            return node if old else replace(node, exit=seen, crashes=_crashes(node, seen.at))
         case Tried():
             return replace(node, tried=(*node.tried, seen.at)[-_KEPT:])
 
 
 def _missed(node: Node, miss: Miss) -> Node:
     if miss.kind is NoAnswer.DENIED:  # it has no place left, or a role was changed: that is a life sign
-        return replace(node, misses=(), turned_away=())
+        return replace(node, misses=(), turned_away=(), lived=max(node.lived, miss.at))
     if miss.fresh:
         return replace(node, turned_away=(*node.turned_away, miss)[-_KEPT:])
     if miss.at < node.answered:
         return node
-    crashed = miss.kind is NoAnswer.LOST and not node.exit
-    crashes = _recent(node.crashes, miss.at) if crashed else node.crashes
+    # A connection that is lost is none yet: an administrator may have ended it.
+    again = any(before.kind is NoAnswer.STARTING for before in node.misses)
+    crashed = miss.kind is NoAnswer.STARTING and not again and not node.exit
+    crashes = _crashes(node, miss.at) if crashed else node.crashes
     return replace(node, misses=(*node.misses, miss)[-_KEPT:], crashes=crashes)
 
 
@@ -207,14 +240,18 @@ def _answered(node: Node, answer: Answer) -> Node:
         return node
     streamed = answer.at if answer.streaming else node.streamed
     well = answer.at if answer.streaming or answer.role is Role.PRIMARY else node.streamed
+    # Whoever was silent and answers now has let a new client in, or may: what was before says nothing.
+    away = () if node.exit or node.misses else node.turned_away
     settled = node.tried and well - node.tried[-1] > SETTLED_SECONDS
     return replace(
-        node, role=answer.role, timeline=answer.timeline, answered=answer.at, streamed=streamed, misses=(), exit=None,
-        tried=() if settled else node.tried,
+        node, role=answer.role, timeline=answer.timeline, answered=answer.at, lived=max(node.lived, answer.at),
+        streamed=streamed, misses=(), turned_away=away, exit=None, tried=() if settled else node.tried,
     )  # fmt: skip
 
 
-def _recent(crashes: tuple[float, ...], at: float) -> tuple[float, ...]:
-    """One crash shows as a lost connection and as an exit: within a second they are one."""
-    kept = tuple(crash for crash in crashes if at - crash <= CRASH_LOOP_SECONDS)
+def _crashes(node: Node, at: float) -> tuple[float, ...]:
+    """A primary's. One crash shows as an exit and as a server that starts up: within a second they are one."""
+    if node.role is not Role.PRIMARY:
+        return node.crashes
+    kept = tuple(crash for crash in node.crashes if at - crash <= CRASH_LOOP_SECONDS)
     return kept if kept and at - kept[-1] < 1.0 else (*kept, at)

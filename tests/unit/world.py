@@ -1,0 +1,504 @@
+"""A cluster and its guard in simulated time: what the search over the guard's decisions is run in.
+
+The guard's eyes, loop and hands do here what haop/guard and the engine do, step by step; what they decide with (see,
+decide) is the real thing. Time passes between any two steps, and the guard may die there.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from haop.guard.decide import BringBack, Decision, FailOver, Reinstate, Tidy, decide, primary_of
+from haop.guard.seen import Answer, FailedOver, Look, Miss, Seen, Tick, Tidied, Tidying, Tried, View, Welcome, see
+from haop.model.probe import NoAnswer
+from haop.model.service import Exit, State
+from haop.model.status import Role
+
+STEP = 0.125
+PRIMARY, STANDBY = "primary", "standby"
+SALVAGE_SECONDS = 0.3
+
+
+class Killed(Exception):
+    """The guard's process has ended."""
+
+
+class Failed(Exception):
+    """What HaopError is to the real guard: a fact to go on from."""
+
+
+@dataclass
+class Server:
+    """One node: its data, its marker, its process."""
+
+    name: str
+    data: str | None = None  # would it start as a primary or as a standby; None: it has no data
+    wal: tuple[str, ...] = ()  # writes and, where a promotion was, timelines
+    timeline: int = 1
+    marker: str = ""
+    process: str = "dead"  # dead, starting, rejoining, up
+    hung: bool = False
+    cut: bool = False  # its stream from the primary
+    blocked: bool = False  # clients and probes do not reach it
+    slow_until: float = 0.0  # until then it answers nobody in time, and serves all the same
+    unreadable: bool = False  # its disk, by salvage
+    promotable: bool = True
+    follows: str = ""
+    since: float = 0.0  # the process is in that state
+    restarts: bool = True  # the runtime's policy: by itself
+    due: float | None = None  # the runtime is about to start it
+    session: bool = False  # the guard's kept connection
+    next_probe: float = 0.0
+    next_knock: float = 0.0
+
+    @property
+    def serves(self) -> bool:
+        return self.process == "up" and not self.hung
+
+    @property
+    def writable(self) -> bool:
+        return self.serves and self.data == PRIMARY
+
+    @property
+    def on_its_way(self) -> bool:
+        return self.process != "dead" and self.marker in {"rejoin", "rewinding", "rebuild"}
+
+    @property
+    def runs(self) -> bool:
+        return self.process != "dead"
+
+    @property
+    def fenced(self) -> bool:
+        return self.marker not in {"", "reinstate"}
+
+
+@dataclass
+class World:
+    """Nodes, clients, a runtime, and at most one guard."""
+
+    nodes: dict[str, Server]
+    sturdy: bool  # the runtime starts again what has died
+    now: float = 1000.0
+    guard: "Guard | None" = None
+    maintenance: str | None = None
+    acknowledged: set[str] = field(default_factory=set)
+    pending: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    told: deque[tuple[float, Seen]] = field(default_factory=deque)  # on its way to the guard
+    record: tuple[str, str] | None = None  # of an open failover: who fails, who is promoted
+    doomed: bool = False  # the guard, at its next step
+    deaf_until: float = 0.0  # until then the runtime's events are lost
+    acts: list[tuple[float, Decision]] = field(default_factory=list)
+    sick_since: dict[str, float] = field(default_factory=dict)  # a primary that does not serve everybody, since when
+    deaths: list[tuple[float, str]] = field(default_factory=list)
+    destroyed: bool = False  # a primary's data, for good
+
+    @classmethod
+    def of(cls, count: int, *, sturdy: bool) -> "World":
+        """A healthy cluster, and a guard that has seen it."""
+        nodes = {f"db{i}": Server(f"db{i}", STANDBY, process="up", follows="db1") for i in range(1, count + 1)}
+        nodes["db1"].data, nodes["db1"].follows = PRIMARY, ""
+        world = cls(nodes, sturdy)
+        world.guard = Guard(world)
+        world.run(3.0)
+        return world
+
+    # --- Time
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, the guard's loop included."""
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.tick()
+            if self.guard:
+                try:
+                    self.guard.turn()
+                except Killed:
+                    self.guard = None
+
+    def tick(self) -> None:
+        """One step of everything but the guard."""
+        self.now += STEP
+        due = [each for each in self.pending if each[0] <= self.now]
+        self.pending = [each for each in self.pending if each[0] > self.now]
+        for _, happen in due:
+            happen()
+        for node in self.nodes.values():
+            self._live(node)
+        self._write()
+        self._stream()
+        for node in self.nodes.values():
+            if self._reached(node):
+                self.sick_since.pop(node.name, None)
+            else:
+                self.sick_since.setdefault(node.name, self.now)
+            if self.guard and self.now >= self.guard.frozen_until:
+                self._probe(node)
+
+    def _live(self, node: Server) -> None:
+        if node.due is not None and node.due <= self.now:
+            node.due = None
+            if node.process == "dead":
+                self.start(node)
+        if node.hung:
+            return
+        if node.process == "starting" and self.now - node.since >= 0.5:
+            self._node_script(node)
+        elif node.process == "rejoining":
+            self._become_standby(node)
+
+    def _write(self) -> None:
+        """A client aims straight at every node."""
+        writable = [node for node in self.nodes.values() if node.writable]
+        assert len(writable) <= 1, f"two primaries accept writes: {[node.name for node in writable]}"
+        for node in writable:
+            write = f"{node.name}@{self.now:.3f}"
+            node.wal = (*node.wal, write)
+            self.acknowledged.add(write)
+
+    def _stream(self) -> None:
+        for node in self.nodes.values():
+            if self.streams(node):
+                node.wal, node.timeline = self.nodes[node.follows].wal, self.nodes[node.follows].timeline
+
+    def streams(self, node: Server) -> bool:
+        """Whether it receives from a primary that lives."""
+        if node.data != STANDBY or not node.serves or node.cut or node.follows not in self.nodes:
+            return False
+        source = self.nodes[node.follows]
+        return source.writable and not source.blocked and source.wal[: len(node.wal)] == node.wal
+
+    def healthy(self) -> bool:
+        """One primary, and everybody else follows it."""
+        primaries = [node for node in self.nodes.values() if node.writable]
+        return len(primaries) == 1 and all(node in primaries or self.streams(node) for node in self.nodes.values())
+
+    def told_of_nodes(self) -> str:
+        """What is the matter, for a test that fails."""
+        nodes = "\n".join(
+            f"{n.name}: {n.data} timeline {n.timeline}, {n.process} {'hung ' if n.hung else ''}marker '{n.marker}' "
+            f"follows '{n.follows}' wal {len(n.wal)} streams {self.streams(n)}"
+            for n in self.nodes.values()
+        )  # fmt: skip
+        acts = "\n".join(f"{at:.2f} {decision}" for at, decision in self.acts[-25:])
+        return f"at {self.now:.2f}\n{nodes}\n{acts}\n{self.guard.view if self.guard else ''}"
+
+    # --- Processes
+
+    def start(self, node: Server) -> None:
+        """As runtime.start, the engine's policy, or an operator does: the node script begins."""
+        if not node.runs:
+            node.process, node.since, node.hung = "starting", self.now, False
+
+    def die(self, node: Server, *, policy: bool = True) -> None:
+        """Its process ends; the guard hears of it, and the runtime's policy may start it again."""
+        if not node.runs:
+            return
+        if not self.maintenance:
+            self.deaths.append((self.now, node.name))
+        node.process, node.hung = "dead", False
+        if self.now >= self.deaf_until:
+            heard = max(self.now, self.guard.frozen_until if self.guard else 0.0)
+            self.told.append((heard + STEP, Exit(node.name, heard, "it ended")))
+        node.due = self.now + 2 * STEP if policy and self.sturdy and node.restarts else None
+
+    def _node_script(self, node: Server) -> None:
+        primaries = [peer for peer in self.nodes.values() if peer is not node and peer.writable]
+        highest = max((peer.timeline for peer in self.nodes.values() if peer is not node and peer.serves), default=0)
+        primary = primaries[0] if primaries else None
+        if node.marker in {"fenced", "rewinding"}:
+            self.die(node)
+        elif node.marker in {"rejoin", "rebuild"} or node.data is None:
+            node.process, node.since = "rejoining", self.now
+        elif node.data == STANDBY:
+            if primary and primary.wal[: len(node.wal)] != node.wal:
+                self.die(node)  # refuses: it is another timeline's
+                return
+            node.process, node.follows = "up", primary.name if primary else node.follows
+            node.marker = "" if primary else node.marker
+        elif primary and primary.timeline > node.timeline:
+            node.marker, node.process, node.since = "rejoin", "rejoining", self.now
+        elif primary or highest > node.timeline:
+            self.die(node)
+        else:
+            node.marker, node.process = "", "up"
+
+    def _become_standby(self, node: Server) -> None:
+        primary = next((peer for peer in self.nodes.values() if peer is not node and peer.writable), None)
+        if primary is None:
+            if node.marker == "rewinding" or self.now - node.since > 15.0:
+                self.die(node)
+        elif self.now - node.since >= 1.0:
+            node.data, node.marker, node.process = STANDBY, "", "up"
+            node.wal, node.timeline, node.follows = primary.wal, primary.timeline, primary.name
+        elif self.now - node.since >= 0.5 and node.marker == "rejoin" and node.data == PRIMARY:
+            node.marker = "rewinding"
+
+    # --- What the guard's eyes see
+
+    def _probe(self, node: Server) -> None:
+        if self.now >= node.next_probe:
+            seen = self._asked(node)
+            node.next_probe = self.now + (0.5 if isinstance(seen, Answer) or seen.kind is NoAnswer.SILENT else 0.125)
+            self.told.append((self.now, seen))
+        if node.data == PRIMARY and self.now >= node.next_knock:
+            welcome = self._reached(node)
+            node.next_knock = self.now + (5.0 if welcome else 1.5)
+            miss = Miss(node.name, self.now, NoAnswer.SILENT if node.runs else NoAnswer.REFUSED, "no", fresh=True)
+            self.told.append((self.now, Welcome(node.name, self.now) if welcome else miss))
+
+    def _reached(self, node: Server) -> bool:
+        return node.serves and not node.blocked and self.now >= node.slow_until
+
+    def _asked(self, node: Server) -> Answer | Miss:
+        had, node.session = node.session, node.runs and (node.session or node.serves)
+        if self._reached(node):
+            role = Role.PRIMARY if node.data == PRIMARY else Role.STANDBY
+            return Answer(node.name, self.now, role, node.timeline, streaming=self.streams(node))
+        if not node.runs:
+            return Miss(node.name, self.now, NoAnswer.LOST if had else NoAnswer.REFUSED, "gone")
+        starting = node.process == "starting" and not node.hung and not node.blocked
+        return Miss(node.name, self.now, NoAnswer.STARTING if starting else NoAnswer.SILENT, "late")
+
+    def look(self, name: str) -> Look:
+        """As Acts.look: the runtime's word."""
+        node = self.nodes[name]
+        state = State.RUNNING if node.runs else State.STOPPED if node.data else State.ABSENT
+        return Look(name, self.now, state, node.fenced, node.data == PRIMARY, node.on_its_way)
+
+
+class Guard:
+    """The loop of haop/guard/guard.py, with hands that work in that world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.view = View.of(world.nodes, world.now)
+        self.frozen_until = 0.0
+        self.acting = False
+        self.next_turn = self.waiting = world.now
+        world.told.clear()
+        world.doomed = False
+
+    def turn(self) -> None:
+        """One round of its loop."""
+        if self.world.doomed:
+            raise Killed
+        if self.world.now < self.frozen_until or (not self.hears() and self.world.now < self.next_turn):
+            return
+        self.attend()
+        self.waiting = self.world.now
+
+    def hears(self) -> bool:
+        """Whether there is news: it wakes the guard."""
+        return any(at <= self.world.now for at, _ in self.world.told)
+
+    def attend(self) -> None:
+        """What it does when it wakes."""
+        world = self.world
+        heard = [seen for at, seen in world.told if at <= world.now]
+        world.told = deque((at, seen) for at, seen in world.told if at > world.now)
+        self.next_turn = world.now + 0.25
+        for seen in heard:
+            self.see(seen)
+        self.see(Tick(world.now, self.waiting))
+        self.view = self.view.but(world.maintenance, world.now)
+        if self.view.busy:
+            return
+        decision = decide(self.view, world.now)
+        if not isinstance(decision, FailOver):
+            self.look_around()
+            decision = decide(self.view, world.now)
+        if decision:
+            self.carry_out(decision)
+
+    def see(self, seen: Seen) -> None:
+        """Take it in."""
+        self.view = see(self.view, seen)
+
+    def look_around(self, *, everywhere: bool = False) -> None:
+        """As the real one: at who does not answer, and seldom at who does."""
+        now = self.world.now
+        for node in self.view.nodes.values():
+            stale = node.look is None or (node.exit is not None and node.look.at < node.exit.at)
+            healthy = now - node.answered < 1.0 and node.look is not None and node.look.state is State.RUNNING
+            old = node.look is not None and now - node.look.at > (30.0 if healthy else 1.0)
+            if everywhere or stale or old:
+                self.see(self.world.look(node.name))
+
+    def carry_out(self, decision: Decision) -> None:
+        """Step by step; a failure is a fact."""
+        world = self.world
+        world.acts.append((world.now, decision))
+        assert not world.maintenance, f"{decision} in maintenance"
+        self.acting = True
+        try:
+            match decision:
+                case FailOver():
+                    self._fail_over(decision)
+                case BringBack(name, _):
+                    self.see(Tried(name, world.now))
+                    self._bring_back(world.nodes[name])
+                case Tidy(primary, timeline):
+                    self.see(Tidying(world.now))
+                    self._tidy()
+                    self.see(Tidied(primary, timeline))
+                case Reinstate():
+                    self.see(FailedOver(world.now, None))
+                    self._reinstate()
+        except Failed:
+            pass
+        self.acting = False
+        self.look_around(everywhere=True)
+
+    def step(self) -> None:
+        """Between two steps time passes, and the guard may die."""
+        self.world.tick()
+        if self.world.doomed:
+            raise Killed
+
+    # --- Acts
+
+    def _answering(self, but: frozenset[str] = frozenset()) -> list[Server]:
+        found = [n for n in self.world.nodes.values() if n.name not in but and n.serves and not n.blocked]
+        self.step()
+        return [node for node in found if node.serves]
+
+    def _candidate(self, answering: list[Server]) -> Server:
+        if any(node.data == PRIMARY for node in answering) or not answering:
+            raise Failed
+        return max(answering, key=lambda node: (node.timeline, len(node.wal)))
+
+    def _fail_over(self, decision: FailOver) -> None:
+        _require_evidence(self.world, decision)
+        try:
+            promoted = self._promoted(decision)
+        except Failed:
+            self.see(FailedOver(self.world.now, None, decision.sure))
+            raise
+        self.see(FailedOver(self.world.now, promoted))
+
+    def _promoted(self, decision: FailOver) -> str:
+        world = self.world
+        world.record = world.record or (decision.old or "nobody", "")
+        silent = frozenset(n.name for n in self.view.nodes.values() if n.down or n.name == decision.old)
+        answering = self._answering(silent)
+        chosen = self._candidate(answering)
+        for node in world.nodes.values():
+            if node not in answering and not node.fenced and node.data == PRIMARY:
+                self._fence(node)
+        answering = self._answering(silent)
+        chosen = self._candidate(answering)
+        whole = self._salvage(chosen)
+        if not whole and not decision.sure:
+            raise Failed
+        self.step()
+        world.record = (world.record[0], chosen.name)
+        self.step()
+        if not chosen.serves or not chosen.promotable:
+            raise Failed
+        self._crown(chosen, whole=whole)
+        for node in answering:
+            if node is not chosen and node.serves and node.data == STANDBY:
+                node.follows = chosen.name
+                self.step()
+        world.record = None
+        return chosen.name
+
+    def _fence(self, node: Server) -> None:
+        node.restarts, node.due = False, None
+        self.step()
+        self.world.die(node, policy=False)
+        self.step()
+        if node.runs:  # an operator was quicker
+            self.world.die(node, policy=False)
+        node.marker = "rewinding" if node.marker == "rewinding" else "fenced"
+        self.step()
+
+    def _salvage(self, chosen: Server) -> bool:
+        """Replay what the dead primary has more; whether nothing can be missing then."""
+        dead = [
+            n for n in self.world.nodes.values() if n.fenced and n.data == PRIMARY and n.timeline >= chosen.timeline
+        ]
+        self.step()
+        if not dead:
+            return False
+        source = max(dead, key=lambda node: node.timeline)
+        if source.unreadable or source.marker == "rewinding" or source.wal[: len(chosen.wal)] != chosen.wal:
+            return False
+        self.step()
+        chosen.wal, chosen.timeline = source.wal, source.timeline
+        return True
+
+    def _crown(self, chosen: Server, *, whole: bool) -> None:
+        world = self.world
+        for node in world.nodes.values():
+            unfenced = node is not chosen and node.data == PRIMARY and not node.fenced
+            assert not unfenced, f"{chosen.name} is promoted while {node.name} is not fenced"
+        missing = world.acknowledged - set(chosen.wal)
+        assert not (missing and whole), f"{len(missing)} acknowledged writes are missing on {chosen.name}"
+        world.acknowledged -= missing
+        chosen.timeline = max(node.timeline for node in world.nodes.values()) + 1
+        chosen.data, chosen.follows, chosen.wal = PRIMARY, "", (*chosen.wal, f"timeline {chosen.timeline}")
+
+    def _bring_back(self, node: Server) -> None:
+        world = self.world
+        primaries = [peer for peer in self._answering() if peer.data == PRIMARY]
+        if not primaries:
+            self._start(node)
+        elif world.streams(node) or node.on_its_way or primaries[0] is node:
+            raise Failed
+        elif node.serves and not node.blocked and primaries[0].wal[: len(node.wal)] == node.wal:
+            node.follows = primaries[0].name
+        else:
+            self._restart_as_standby(node)
+
+    def _restart_as_standby(self, node: Server) -> None:
+        if node.runs:
+            self.world.die(node, policy=False)
+            self.step()
+        if node.data == PRIMARY or node.fenced or not node.runs:
+            node.marker = "rebuild" if node.marker == "rewinding" else "rejoin" if node.data else node.marker
+        self.step()
+        self._start(node)
+
+    def _start(self, node: Server) -> None:
+        node.restarts = True
+        self.world.start(node)
+
+    def _tidy(self) -> None:
+        self.step()
+        for node in self._answering():
+            primary = primary_of(self.view)
+            if primary and node.data == STANDBY and not self.world.streams(node):
+                target = self.world.nodes[primary.name]
+                if target.writable and target.wal[: len(node.wal)] == node.wal:
+                    node.follows = primary.name
+        self.world.record = None
+
+    def _reinstate(self) -> None:
+        """As Acts.reinstate: the record's node, else the one that is fenced, where everybody else is a standby."""
+        world = self.world
+        fenced = [node for node in world.nodes.values() if node.fenced and node.data == PRIMARY]
+        if any(node.data == PRIMARY and not node.fenced for node in world.nodes.values()) or len(fenced) != 1:
+            raise Failed
+        old = fenced[0]
+        if world.record and world.record[1]:
+            self._fence(world.nodes[world.record[1]])
+            if world.nodes[world.record[1]].data == PRIMARY:
+                old = world.nodes[world.record[1]]
+        self.step()
+        if old.marker == "rewinding":
+            raise Failed
+        old.marker = "reinstate"
+        self.step()
+        self._start(old)
+
+
+def _require_evidence(world: World, decision: FailOver) -> None:
+    """Against the world itself: who is fenced has died, or did not serve for long enough."""
+    if decision.old is None:
+        return
+    deaths = [at for at, name in world.deaths if name == decision.old]
+    died = any(world.now - at < 5.0 for at in deaths) or len([at for at in deaths if world.now - at < 61.0]) >= 3
+    sick = world.now - world.sick_since.get(decision.old, world.now)
+    runs = world.nodes[decision.old].runs
+    assert died or not runs or sick >= 1.0, f"{decision} at {world.now:.2f}, and it serves (sick for {sick:.2f} s)"
