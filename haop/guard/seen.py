@@ -17,6 +17,7 @@ CRASH_LOOP_SECONDS = 60.0
 SETTLED_SECONDS = 5.0
 # A session may outlive its postmaster by a moment, and answer.
 _OUTLIVES_SECONDS = 0.5
+_CRASHED = {NoAnswer.LOST, NoAnswer.STARTING}
 _KEPT = 16
 
 
@@ -228,9 +229,9 @@ def _missed(node: Node, miss: Miss) -> Node:
         return replace(node, turned_away=(*node.turned_away, miss)[-_KEPT:])
     if miss.at < node.answered:
         return node
-    # A connection that is lost is none yet: an administrator may have ended it.
-    again = any(before.kind is NoAnswer.STARTING for before in node.misses)
-    crashed = miss.kind is NoAnswer.STARTING and not again and not node.exit
+    # A crash restart may be over before it is seen: then the lost connection alone tells of it.
+    again = any(before.kind in _CRASHED for before in node.misses)
+    crashed = miss.kind in _CRASHED and not again and not node.exit
     crashes = _crashes(node, miss.at) if crashed else node.crashes
     return replace(node, misses=(*node.misses, miss)[-_KEPT:], crashes=crashes)
 

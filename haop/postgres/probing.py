@@ -15,7 +15,7 @@ from haop.model.status import Role
 from haop.postgres.connection import BoundedConnection, Login, open_connection, reason
 from haop.postgres.queries import query
 
-_STARTING = "57P03"
+_STARTING, _ADMINISTRATOR = "57P03", "57P01"
 # The postmaster lives and says no: no place left, a role or a database that somebody changed.
 _DELIBERATE = ("53300", "28", "3D", "42")
 
@@ -118,7 +118,8 @@ def _pulse(found: pq.abc.PGresult | None) -> Pulse:
     if found is None or found.status != pq.ExecStatus.TUPLES_OK:
         state = found.error_field(pq.DiagnosticField.SQLSTATE) if found else None
         said = found.error_message.decode(errors="replace").strip() if found else "it said nothing"
-        kind = NoAnswer.LOST if state and state.startswith(b"57P") else NoAnswer.BROKEN
+        ended, lost = state == _ADMINISTRATOR.encode(), state is not None and state.startswith(b"57P")
+        kind = NoAnswer.ENDED if ended else NoAnswer.LOST if lost else NoAnswer.BROKEN
         raise Unanswered(kind, said)
     recovering, timeline, confirming = (found.get_value(0, column) for column in range(3))
     role = Role.STANDBY if recovering == b"t" else Role.PRIMARY
@@ -134,7 +135,8 @@ def _state(error: psycopg.Error) -> str | None:
     known = {
         "too many clients": "53300", "remaining connection slots": "53300", "password authentication failed": "28P01",
         "no pg_hba.conf entry": "28000", "does not exist": "3D000", "is starting up": _STARTING,
-        "in recovery mode": _STARTING, "not yet accepting connections": _STARTING, "shutting down": "57P01",
+        "in recovery mode": _STARTING, "not yet accepting connections": _STARTING, "shutting down": _ADMINISTRATOR,
+        "administrator command": _ADMINISTRATOR,
     }  # fmt: skip
     return next((code for words, code in known.items() if words in text), None)
 
@@ -148,7 +150,7 @@ def _unanswered(error: psycopg.Error, *, had: bool) -> Unanswered:
     elif "no answer within" in why:
         kind = NoAnswer.SILENT
     elif had:
-        kind = NoAnswer.LOST
+        kind = NoAnswer.ENDED if state == _ADMINISTRATOR else NoAnswer.LOST
     else:
         kind = NoAnswer.REFUSED if "refused" in why or "closed" in why else NoAnswer.BROKEN
     return Unanswered(kind, why)

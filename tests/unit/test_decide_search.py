@@ -86,7 +86,7 @@ def start(world: World, node: Server) -> None:
 def end_sessions(world: World, node: Server) -> None:
     """An administrator's pg_terminate_backend of everybody else."""
     if node.serves and node.session and world.guard:
-        world.told.append((world.now, Miss(node.name, world.now, NoAnswer.LOST, "terminated")))
+        world.told.append((world.now, Miss(node.name, world.now, NoAnswer.ENDED, "terminated")))
 
 
 def restart(world: World, node: Server) -> None:
