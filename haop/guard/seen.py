@@ -161,10 +161,8 @@ def see(view: View, seen: Seen) -> View:
             return _anew(view, at) if at - since > STALL_SECONDS else view
         case FailedOver():
             return _failed_over(view, seen)
-        case Tidying(at):
-            return replace(view, untidy=(*view.untidy, at)[-_KEPT:])
-        case Tidied(name, timeline):
-            return replace(view, tidied=(name, timeline), untidy=())
+        case Tidying() | Tidied():
+            return _tidied(view, seen)
         case Exit(name, _, _):
             pass
         case _:
@@ -184,6 +182,12 @@ def _anew(view: View, now: float) -> View:
         for name, node in view.nodes.items()
     }
     return replace(view, nodes=nodes, watched_since=now)
+
+
+def _tidied(view: View, seen: Tidying | Tidied) -> View:
+    if isinstance(seen, Tidied):
+        return replace(view, tidied=(seen.node, seen.timeline), untidy=())
+    return replace(view, untidy=(*view.untidy, seen.at)[-_KEPT:])
 
 
 def _failed_over(view: View, seen: FailedOver) -> View:
