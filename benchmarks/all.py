@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("startup", "status", "up", "failover", "switchover", "compose", "faults"):
+for name in ("startup", "status", "up", "limit", "switchover", "compose", "faults", "failover", "guard"):
     subprocess.run((sys.executable, "-m", f"benchmarks.{name}"), check=True)

@@ -1,137 +1,186 @@
-"""Write recovery of `haop drill failover --fault kill` against the limit of the machine, in one run, in turn.
+"""How long do clients wait when a primary fails, and what do they lose: haop's guard beside three failover managers.
 
-The limit: SIGKILL to every process of the primary, `pg_promote` at once over a connection that is open, then fresh
-connections to the standby until one INSERT is acknowledged. It knows the answer in advance: nothing is looked at,
-chosen, fenced or verified, and nothing of haop is in its path. Both sides have clients at work and haop's default
-settings: fsync on, durability "async".
+One run, all sides: Patroni with etcd, pg_auto_failover and repmgr, each tuned to its fastest, and haop on local
+processes and on Docker Compose. All have PostgreSQL 15 of this machine (Compose: its image), one primary and one
+standby on loopback, and the same clients (`clients.py`), which are no part of any side.
 
-A single `pg_promote` that comes so early may fall into the standby's sleep of `wal_retrieve_retry_interval`: such a run
-takes 100 ms more, and where most do, the median is no limit. So it is measured with repeated requests as well.
+    switchover   planned, by the side's own command
+    stop         the whole primary node is stopped cleanly by somebody who tells nobody
+    kill         SIGKILL to the whole node: the postmaster, its children, the side's own process beside it
+    hang         SIGSTOP to the whole node (`docker pause`), which goes on once another has acknowledged writes
+    cut          no WAL leaves the primary for a second, which goes on to acknowledge; then it is killed
+
+The guard is of the machine, not of a node, so it goes on. A repetition of haop's counts only where the guard promoted.
+Between two repetitions redundancy is restored by the side's own means, and waited for: the node's process is started
+again (Patroni, pg_auto_failover), it is rejoined by hand (repmgr), or nothing is done (haop). A repetition that fails
+is told and counted, and the side begins anew with a new cluster.
+
+Packages: postgresql-15, etcd-server, postgresql-15-repmgr, postgresql-15-auto-failover; Patroni comes from PyPI. As
+root, what is missing is installed.
 """
 
+import argparse
 import json
-import statistics
+import os
+import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
-import psycopg
 
-from benchmarks.timing import HAOP, ratio, show
-from haop.operations.cluster import Cluster
-from haop.operations.initialise import Wishes, initialise
-from haop.postgres.connection import Login, open_connection
+from benchmarks import gaps, side
+from benchmarks.failover_table import Run, tell
+from benchmarks.haop_side import MAJOR, haop_side
+from benchmarks.peer_pgaf import pgaf_side
+from benchmarks.peers import patroni_side, repmgr_side
+from benchmarks.side import Side
+from haop.errors import HaopError, Refused
+from haop.postgres.binaries import installation
 from tests import support
 
+CELLS = ("switchover", "stop", "kill", "hang", "cut")
+PACKAGES = {
+    "etcd-server": "/usr/bin/etcd",
+    f"postgresql-{MAJOR}-repmgr": f"/usr/lib/postgresql/{MAJOR}/bin/repmgr",
+    f"postgresql-{MAJOR}-auto-failover": f"/usr/lib/postgresql/{MAJOR}/lib/pgautofailover.so",
+    "pg-auto-failover-cli": "/usr/bin/pg_autoctl",
+}
 WARM_UP_SECONDS = 1.0
+CUT_SECONDS = 1.0
+COOL_DOWN_SECONDS = 0.5
+WATCH_SECONDS = 4.0  # so long is looked at what a resumed primary does
+RECOVERY_SECONDS = 90.0
+REDUNDANCY_SECONDS = 120.0
+_NUMBERS = 10_000_000  # between two repetitions of one process
+_MOST_FAILURES = 3
+
+Opener = Callable[[Path], AbstractContextManager[Side]]
 
 
-def main(runs: int) -> None:
-    """So many runs of each."""
-    print(f"failover after SIGKILL, {runs} runs of each in turn; haop's defaults: fsync on, durability async")
-    drills: list[float] = []
-    once: list[float] = []
-    again: list[float] = []
-    lost = 0
-    with support.folder() as folder:
-        wishes = Wishes(name="shop", runtime="local", database="shop", first_port=support.free_ports(2))
-        made = Cluster.of(initialise(folder / "shop", wishes).project)
-        with support.running(made) as cluster:
-            for _ in range(runs):
-                report = drill(cluster.project.root)
-                drills.append(float(report["write_recovery_seconds"]))
-                lost += int(report["lost_writes"])
-                once.append(limit(cluster, again=False))
-                again.append(limit(cluster, again=True))
-    show("haop drill failover: write recovery", drills)
-    show("the limit, promotion asked for once", once)
-    show("the limit, asked for until it is done", again)
-    ratio("write recovery / limit, once", statistics.median(drills), statistics.median(once), 3)
-    ratio("write recovery / limit, until done", statistics.median(drills), statistics.median(again), 3)
-    print(f"  slowest of {runs}: {max(drills):.2f} s (under 1 s: {'met' if max(drills) < 1 else 'MISSED'})")
-    print(f"  acknowledged writes lost in all drills: {lost} (durability async promises none)")
+def sides() -> dict[str, Opener]:
+    """How each is opened, in a folder of its own."""
+    bindir = installation(MAJOR).bindir
+    return {
+        "patroni": partial(patroni_side, bindir),
+        "pgaf": partial(pgaf_side, bindir),
+        "repmgr": partial(repmgr_side, bindir),
+        "local": partial(haop_side, "local"),
+        "compose": partial(haop_side, "compose"),
+    }
 
 
-def drill(root: Path, fault: str = "kill") -> dict[str, Any]:
-    """The report of one drill, as the command prints it. 3: an objective was missed, which is a measurement too."""
-    argv = (HAOP, "-C", str(root), "drill", "failover", "--fault", fault, "--yes", "--json")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode not in {0, 3}:
-        raise SystemExit(f"the drill ended with code {done.returncode}: {done.stderr[-500:]}")
-    return dict(json.loads(done.stdout))
+def main() -> None:
+    """So many repetitions of each cell of each side; each is appended to a file at once, and the table comes last."""
+    openers = sides()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", nargs="?", type=int, default=10)
+    parser.add_argument("--sides", nargs="+", choices=openers, default=list(openers))
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
+    parser.add_argument("--into", type=Path, help="append each repetition to this file, a line of JSON each")
+    asked = parser.parse_args()
+    install()
+    begun, runs = time.monotonic(), []
+    for name in asked.sides:
+        cells = [cell for _ in range(asked.runs) for cell in asked.cells]
+        for run in measured(openers[name], cells):
+            runs.append(run)
+            if asked.into:
+                with asked.into.open("a") as file:
+                    file.write(json.dumps(run._asdict()) + "\n")
+    tell(runs)
+    print(f"\n{(time.monotonic() - begun) / 60:.0f} minutes, {asked.runs} repetitions of each cell")
 
 
-def limit(cluster: Cluster, *, again: bool) -> float:
-    """Seconds from SIGKILL to the first acknowledged write; the cluster is whole again afterwards.
+def install() -> None:
+    """The packages that are missing, as root."""
+    missing = [package for package, file in PACKAGES.items() if not Path(file).exists()]
+    if missing and (os.geteuid() or not shutil.which("apt-get")):
+        raise SystemExit(f"not installed: {', '.join(missing)}")
+    if missing:
+        argv = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing)
+        subprocess.run(argv, check=True, stdout=sys.stderr, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
-    With `again`, the promotion is asked for before every attempt to write, not only once: one request alone may fall
-    into the standby's sleep of `wal_retrieve_retry_interval`, which then passes in full.
-    """
-    old, new = support.primary_of(cluster), support.standby_of(cluster)
-    support.sql(cluster, old, "CREATE TABLE IF NOT EXISTS bench (id int)", database="shop")
-    support.sql(cluster, old, "GRANT ALL ON bench TO shop", database="shop")
-    with client(cluster, old), open_connection(cluster.runtime.endpoint(new), cluster.engine.admin) as ready:
+
+def measured(opener: Opener, cells: Sequence[str]) -> list[Run]:
+    """A repetition of each cell named, on as few clusters as possible."""
+    found: list[Run] = []
+    failures = 0
+    while len(found) < len(cells) and failures < _MOST_FAILURES:
+        with support.folder() as folder:
+            (folder / "cluster").mkdir(mode=0o755)
+            try:
+                with opener(folder / "cluster") as one:
+                    for cell in cells[len(found) :]:
+                        run = repeat(one, cell, first=_NUMBERS * (len(found) + 1))
+                        found.append(run)
+                        print(run.line, flush=True)
+                        if run.failed:
+                            failures += 1
+                            break
+            except HaopError as error:  # the cluster did not come up, or not down
+                failures += 1
+                print(f"  {opener}: {error.message}", flush=True)
+    return found
+
+
+def repeat(one: Side, cell: str, first: int) -> Run:
+    """One repetition; if it failed, with the reason."""
+    try:
+        return once(one, cell, first)
+    except (HaopError, psutil.Error, OSError) as error:
+        return Run(one.name, one.version, cell, failed=str(getattr(error, "message", error)))
+
+
+def once(one: Side, cell: str, first: int) -> Run:
+    """One repetition."""
+    old = one.await_ready(REDUNDANCY_SECONDS)
+    [new] = one.nodes.keys() - {old}
+    side.make_table(one, old)
+    with gaps.clients(one.nodes, one.application, old, first) as ledger:
         time.sleep(WARM_UP_SECONDS)
-        family = processes(cluster, old)
-        begun = time.perf_counter()
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        ready.execute("SELECT pg_promote(wait => false)")
-        while not writes(cluster, new, cluster.engine.application):
-            with suppress(psycopg.errors.ObjectNotInPrerequisiteState):  # it is promoted
-                if again:
-                    ready.execute("SELECT pg_promote(wait => false)")
-            time.sleep(0.001)
-        seconds = time.perf_counter() - begun
-    cluster.runtime.fence(old)
-    cluster.engine.rejoin(old, lambda *_: None)
-    return seconds
-
-
-def processes(cluster: Cluster, node: str) -> list[psutil.Process]:
-    """The postmaster, so that it starts no other, and its children."""
-    [(folder,)] = support.sql(cluster, node, "SHOW data_directory")
-    postmaster = psutil.Process(int((Path(str(folder)) / "postmaster.pid").read_text().split()[0]))
-    return [postmaster, *postmaster.children(recursive=True)]
-
-
-@contextmanager
-def client(cluster: Cluster, node: str) -> Iterator[None]:
-    """A client that inserts in a loop, every 5 ms, until its server is gone."""
-
-    def insert() -> None:
-        with (
-            suppress(psycopg.Error),
-            open_connection(cluster.runtime.endpoint(node), cluster.engine.application) as link,
-        ):
-            while not done.wait(0.005):
-                link.execute("INSERT INTO bench VALUES (0)")
-
-    done, thread = threading.Event(), threading.Thread(target=insert)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def writes(cluster: Cluster, node: str, login: Login) -> bool:
-    """Whether a fresh connection gets a write acknowledged."""
-    try:
-        with open_connection(cluster.runtime.endpoint(node), login) as connection:
-            connection.execute("INSERT INTO bench VALUES (1)")
-    except psycopg.Error:
-        return False
-    return True
+        fault_at, wall = time.monotonic(), time.time()
+        hung, ended = [], None
+        if cell == "stop":
+            with side.end_of(one.postmaster(old)) as ends:
+                one.stop(old)
+                command = time.monotonic() - fault_at
+            [ended] = ends
+        elif cell == "switchover":
+            one.switchover(new)
+        elif cell == "hang":
+            hung = one.hang(old)
+        else:
+            if cell == "cut":
+                one.cut(old)
+                time.sleep(CUT_SECONDS)
+            fault_at, wall = time.monotonic(), time.time()
+            one.kill(old)
+        if cell != "stop":
+            command = time.monotonic() - fault_at
+        promoted_at = ledger.await_first(gaps.WRITER, one.nodes[new].port, seconds=RECOVERY_SECONDS)
+        time.sleep(COOL_DOWN_SECONDS)
+        if cell == "hang":
+            one.resume(old, hung)
+            time.sleep(WATCH_SECONDS)
+    begun = fault_at if one.alone else time.monotonic()
+    if cell != "switchover":
+        one.bring_back(old, new)
+    primary = one.await_ready(REDUNDANCY_SECONDS)
+    redundant = time.monotonic() - begun
+    if primary != new:
+        raise Refused(f"{primary} was primary in the end, after {new} had acknowledged writes")
+    seen = gaps.seen(ledger, side.survivors(one, primary), one.nodes[old].port, promoted_at)
+    account = {} if cell == "switchover" else dict(one.account(wall))
+    return Run(
+        one.name, one.version, cell, seen=seen, command=command, redundant=redundant, account=account,
+        after_end=None if ended is None else seen.first_after - ended, after_fault=seen.first_after - fault_at,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main()

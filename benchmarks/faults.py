@@ -4,7 +4,7 @@ import statistics
 import subprocess
 import sys
 
-from benchmarks.failover import drill
+from benchmarks.limit import drill
 from benchmarks.timing import HAOP
 from haop.drills.faults import Fault
 from haop.model.spec import RUNTIMES

@@ -1,4 +1,4 @@
-"""A Patroni cluster on this machine, so that its command line can be timed beside haop's."""
+"""A Patroni cluster on this machine, so that its command line and its failovers can be timed beside haop's."""
 
 import json
 import os
@@ -6,29 +6,42 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import psutil
 
 from haop.errors import CommandFailed, Refused
+from haop.model.endpoint import Endpoint
+from haop.postgres.connection import Login
 from haop.waiting import wait_until
+from tests import support
 
 HOST = "127.0.0.1"
+ROLES = ("superuser", "replication", "rewind")
+# A node that went ahead of the new primary is rewound. That a promotion does not wait 5 s for the WAL receiver is
+# haop's default, and a favour here.
+_SETTINGS = {"use_pg_rewind": True, "use_slots": True, "parameters": {"wal_retrieve_retry_interval": "100ms"}}
 
 
 class PatroniPeer(NamedTuple):
-    """A running Patroni cluster; `patronictl` is the argv to which a command such as `"list"` is added."""
+    """A running Patroni cluster."""
 
-    patronictl: tuple[str, ...]
+    patronictl: tuple[str, ...]  # the argv to which a command such as `"list"` is added
+    nodes: dict[str, Endpoint]
+    apis: dict[str, int]  # ports
+    admin: Login
+    folder: Path  # has a data directory of each node's name
+    agents: dict[str, subprocess.Popen[bytes]]
+    start: Callable[[str], subprocess.Popen[bytes]]  # the agent of a node, ended with the cluster
 
 
 @contextmanager
@@ -44,19 +57,33 @@ def patroni_cluster(bindir: Path, workdir: Path, nodes: int = 2, *, cache: Path 
     if (etcd := shutil.which("etcd")) is None:
         raise Refused("Patroni needs etcd, which is not installed", hint="apt-get install etcd-server")
     programs = patroni_venv(cache or workdir) / "bin"
-    _open(workdir)
-    _run("ls", "-d", f"{workdir.absolute()}/.", f"{bindir.absolute()}/postgres", **_identity())
-    client_port, peer_port, *ports = _free_ports(2 + 2 * nodes)
+    open_to_servers(workdir)
+    _run("ls", "-d", f"{workdir.absolute()}/.", f"{bindir.absolute()}/postgres", **identity())
+    client_port, peer_port, *ports = free_ports(2 + 2 * nodes)
     folder = Path(tempfile.mkdtemp(prefix="patroni-", dir=workdir.absolute()))
-    files = _write_configurations(folder, bindir.absolute(), client_port, ports)
+    users = {role: {"username": f"ha_{role}", "password": secrets.token_urlsafe()} for role in ROLES}
+    files = _write_configurations(folder, bindir.absolute(), client_port, ports, users)
     with ExitStack() as stack:
         stack.callback(end_leftovers, folder)
-        store = stack.enter_context(_running(_etcd_argv(etcd, client_port, peer_port), folder / "etcd.log"))
+        store = stack.enter_context(running_agent(_etcd_argv(etcd, client_port, peer_port), folder / "etcd.log"))
         _await(lambda: _get(client_port, "/health").get("health") == "true", "etcd", store)
+        agents = {}
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            argv = (f"{programs}/patroni", str(folder / f"{name}.yaml"))
+            return stack.enter_context(running_agent(argv, folder / f"{name}.log"))
+
         for count, file in enumerate(files, start=1):  # the first leads, the others clone it at once
-            node = stack.enter_context(_running((f"{programs}/patroni", str(file)), file.with_suffix(".log")))
-            _await(partial(_is_complete, ports[1], count), f"{file.stem} to join (log: {folder})", node)
-        yield PatroniPeer((f"{programs}/patronictl", "-c", str(files[0])))
+            agents[file.stem] = start(file.stem)
+            complete = partial(is_complete, ports[1], count)
+            _await(complete, f"{file.stem} to join (log: {folder})", agents[file.stem])
+        yield PatroniPeer(
+            (f"{programs}/patronictl", "-c", str(files[0])),
+            nodes={file.stem: Endpoint(HOST, port) for file, port in zip(files, ports[::2], strict=True)},
+            apis={file.stem: port for file, port in zip(files, ports[1::2], strict=True)},
+            admin=Login(user=users["superuser"]["username"], password=users["superuser"]["password"]),
+            folder=folder, agents=agents, start=start,
+        )  # fmt: skip
 
 
 def patroni_venv(cache: Path) -> Path:
@@ -67,15 +94,15 @@ def patroni_venv(cache: Path) -> Path:
     """
     venv = cache.absolute() / "patroni-venv"
     python, complete = str(venv / "bin" / "python"), venv / "complete"
-    _open(venv.parent)
+    open_to_servers(venv.parent)
     if not complete.exists():
-        system = shutil.which("python3", path=f"{os.defpath}:/usr/local/bin") if _identity() else None
+        system = shutil.which("python3", path=f"{os.defpath}:/usr/local/bin") if identity() else None
         _run(system or sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv), umask=0o022)
         pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet")
         _run(*pip, "patroni[etcd3]", "psycopg[binary]", umask=0o022)
         _run(python, "-m", "compileall", "-q", str(venv / "lib"), umask=0o022)
         complete.touch()
-    _run(python, "-c", "import patroni", cwd="/", **_identity())
+    _run(python, "-c", "import patroni", cwd="/", **identity())
     return venv
 
 
@@ -89,14 +116,14 @@ def same_python(cache: Path) -> str:
     return str(venv / "bin" / "patronictl")
 
 
-def _open(folder: Path) -> None:
+def open_to_servers(folder: Path) -> None:
     """Make the folder, and let the nodes' user enter it."""
     folder.mkdir(parents=True, exist_ok=True)
-    if _identity():
+    if identity():
         folder.chmod(folder.stat().st_mode | 0o011)
 
 
-def _identity() -> dict[str, Any]:
+def identity() -> dict[str, Any]:
     """What makes `subprocess` give up root, which PostgreSQL refuses; empty for any other user."""
     if os.geteuid() != 0:
         return {}
@@ -117,21 +144,22 @@ def _run(*argv: str, **options: Any) -> None:
         raise CommandFailed(f"{' '.join(argv)} failed: {last_words}", hint=hint) from error
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        return [stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(count)]
+def free_ports(count: int) -> list[int]:
+    """So many ports that no outgoing connection is given: a killed node must be able to come back to its own."""
+    first = support.free_ports(count)
+    return list(range(first, first + count))
 
 
-def _write_configurations(folder: Path, bindir: Path, etcd_port: int, ports: list[int]) -> list[Path]:
+def _write_configurations(
+    folder: Path, bindir: Path, etcd_port: int, ports: list[int], users: dict[str, Any]
+) -> list[Path]:
     """Write one file a node, of the nodes' user as their folder: JSON, which is YAML too."""
-    roles = ("superuser", "replication", "rewind")
-    users = {role: {"username": f"ha_{role}", "password": secrets.token_urlsafe()} for role in roles}
     files = [folder / f"db{number}.yaml" for number in range(1, len(ports) // 2 + 1)]
     for file, *pair in zip(files, ports[::2], ports[1::2], strict=True):
         file.touch(mode=0o600)
         file.write_text(_configuration(file, bindir, etcd_port, pair, users))
     for path in (*files, folder):
-        os.chown(path, _identity().get("user", -1), _identity().get("group", -1))
+        os.chown(path, identity().get("user", -1), identity().get("group", -1))
     return files
 
 
@@ -142,7 +170,8 @@ def _configuration(file: Path, bindir: Path, etcd: int, ports: list[int], users:
     return json.dumps({
         "scope": "peer", "name": file.stem, "etcd3": {"host": f"{HOST}:{etcd}"}, "watchdog": {"mode": "off"},
         "restapi": {"listen": api, "connect_address": api, "authentication": users["superuser"]},
-        "bootstrap": {"dcs": {"ttl": 20, "loop_wait": 1, "retry_timeout": 3}, "initdb": initdb},
+        "bootstrap": {"dcs": {"ttl": 20, "loop_wait": 1, "retry_timeout": 3, "postgresql": _SETTINGS},
+                      "initdb": initdb},
         "postgresql": {
             "listen": sql, "connect_address": sql, "bin_dir": str(bindir), "authentication": users,
             "data_dir": str(file.with_suffix("")), "pgpass": str(file.with_suffix(".pgpass")),
@@ -159,12 +188,14 @@ def _etcd_argv(etcd: str, client_port: int, peer_port: int) -> tuple[str, ...]:
 
 
 @contextmanager
-def _running(argv: tuple[str, ...], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_agent(
+    argv: tuple[str, ...], log: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program as the nodes' user, in the folder of its log; at the end ask it to stop, then insist."""
     with log.open("ab") as out:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=log.parent, start_new_session=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(log.parent)}, umask=0o077, **_identity(),
+            env={"PATH": os.environ["PATH"], "HOME": str(log.parent), **environment}, umask=0o077, **identity(),
         )  # fmt: skip
     try:
         yield process
@@ -191,7 +222,7 @@ def _get(port: int, path: str) -> dict[str, Any]:
     return {}
 
 
-def _is_complete(port: int, nodes: int) -> bool:
+def is_complete(port: int, nodes: int) -> bool:
     """Whether so many nodes are in the cluster, one of them leading and all others streaming."""
     states = sorted(f"{each['role']} {each['state']}" for each in _get(port, "/cluster").get("members", []))
     return states == ["leader running", *["replica streaming"] * (nodes - 1)]

@@ -36,9 +36,13 @@ def run(ctx: typer.Context) -> None:
     logging.getLogger("haop.guard").setLevel(logging.INFO)
     cluster, until = opened(ctx), threading.Event()
     with guarding.held(cluster.project):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: until.set())  # what it is in the middle of, it finishes
-        Guard(cluster).run(until)
+        ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, lambda *_: until.set()) for number in ends]  # what it has begun, it finishes
+        try:
+            Guard(cluster).run(until)
+        finally:
+            for number, handler in zip(ends, before, strict=True):
+                signal.signal(number, handler)
 
 
 @app.command()

@@ -21,7 +21,8 @@ def plan(engine: "StreamingEngine", status: ClusterStatus, to: str | None, terms
     Where a dead primary's data are there nothing is refused for what a standby may lack: salvage will tell.
     """
     chosen = candidate(status, to)
-    fence = tuple(name for name in _unfenced(status) if engine.has_primarys_data(name))
+    # Only what says that it is a standby is none: a server may run on though its data were deleted.
+    fence = tuple(name for name in _unfenced(status) if not engine.is_standby(name))
     if terms.accept_loss or (terms.salvage and (fence or _fenced_primaries(engine, status))):
         return Promotion(chosen, fence)
     if mute := _mute(engine, status, to):

@@ -14,6 +14,7 @@ from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried
 from haop.model.service import State
 from haop.operations import maintenance
 from haop.operations.cluster import Cluster
+from haop.project import CONFIG
 
 TICK_SECONDS = 0.25
 _LOOK_SECONDS, _SELDOM_SECONDS = 1.0, 30.0
@@ -31,10 +32,10 @@ class Guard:
         self._told_at = 0.0
 
     def run(self, until: threading.Event) -> None:
-        """Do so until the event is set."""
+        """Do so until the event is set, or until the project is gone."""
         self._probes = Probes(self._cluster, until)
         self._probes.start()
-        while not until.is_set():
+        while not until.is_set() and (self._cluster.project.root / CONFIG).exists():
             waiting = time.monotonic()
             self._take_in()
             self._see(Tick(time.monotonic(), waiting))
@@ -42,6 +43,7 @@ class Guard:
             if not self._view.busy:
                 self._step()
             self._tell()
+        until.set()
 
     def _take_in(self) -> None:
         """Wait a moment for something new; what has come meanwhile is taken in, too."""

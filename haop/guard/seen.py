@@ -13,8 +13,8 @@ from haop.model.status import Role
 # frozen VM), and cannot say who was silent.
 STALL_SECONDS = 0.8
 CRASH_LOOP_SECONDS = 60.0
-# A node that has streamed for so long after it was brought back is no longer flapping.
-SETTLED_SECONDS = 60.0
+# A node that streams, or is primary, so long after it was brought back is not flapping.
+SETTLED_SECONDS = 5.0
 # A session may outlive its postmaster by a moment, and answer.
 _OUTLIVES_SECONDS = 0.5
 _KEPT = 16
@@ -198,7 +198,9 @@ def _failed_over(view: View, seen: FailedOver) -> View:
     primary = replace(
         node, role=Role.PRIMARY, timeline=newest, answered=seen.at, lived=seen.at, misses=(), turned_away=(), exit=None
     )
-    return replace(view, failures=(), sure=False, nodes={**view.nodes, seen.promoted: primary})
+    known = {**view.nodes, seen.promoted: primary}
+    nodes = {name: replace(each, crashes=()) for name, each in known.items()}
+    return replace(view, failures=(), sure=False, nodes=nodes)
 
 
 def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> Node:
@@ -239,7 +241,8 @@ def _answered(node: Node, answer: Answer) -> Node:
     streamed = answer.at if answer.streaming else node.streamed
     # Whoever was silent and answers now has let a new client in, or may: what was before says nothing.
     away = () if node.exit or node.misses else node.turned_away
-    settled = node.tried and streamed - node.tried[-1] > SETTLED_SECONDS
+    well = answer.at if answer.streaming or answer.role is Role.PRIMARY else node.streamed
+    settled = node.tried and well - node.tried[-1] > SETTLED_SECONDS
     return replace(
         node, role=answer.role, timeline=answer.timeline, answered=answer.at, lived=max(node.lived, answer.at),
         streamed=streamed, misses=(), turned_away=away, exit=None, tried=() if settled else node.tried,

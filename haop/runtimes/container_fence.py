@@ -78,10 +78,13 @@ class ContainerFence:
 
     def _mark(self, name: str, word: str) -> None:
         """Verified, and flushed by a container that runs: all volumes are one kernel's."""
+        stood = self._stands(name)
         self._containers.write(name, self._marker, f"{word}\n")
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush") as pool:
             flushed = pool.submit(self._flush, [node for node in self._nodes if node != name])
-            if self.word(name) != word:
+            # A marker that is new is known by its size, which takes a tenth of the time that reading it does.
+            whole = self._containers.size(name, self._marker) == len(word) + 1 if not stood else self.word(name) == word
+            if not whole:
                 raise HaopError(
                     f"cannot mark {name}: the marker is not there", hint="promote nothing; look at the volume"
                 )

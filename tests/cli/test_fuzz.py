@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from haop.cli.app import app
 from haop.errors import HaopError
+from haop.guard.guard import Guard
 from haop.model.spec import ClusterSpec
 from haop.operations import psql
 from haop.postgres import binaries
@@ -92,6 +93,7 @@ def projects(folder: Path, no_engine: None, monkeypatch: pytest.MonkeyPatch) -> 
         for method in ("create", "start"):
             monkeypatch.setattr(runtime_class, method, starts_nothing)
     monkeypatch.setattr(time, "sleep", interrupted)
+    monkeypatch.setattr(Guard, "run", starts_nothing)
     # psql's arguments are psql's.
     monkeypatch.setattr(psql, "hand_over", lambda *_arguments, **_words: 2)
     # Which programs are here does not change, and asking them takes longer than all the rest.

@@ -163,7 +163,7 @@ def test_an_image_that_is_not_there(haop: Haop, shop: Cluster, where: str) -> No
     if where == "compose":
         edit(config(shop), r"^# image = .*", 'image = "nonexistent-haop-image:1"')
     else:
-        edit(config(shop), r"^enabled = false", "enabled = true")
+        edit(config(shop), r"^enabled = false(?= +# default)", "enabled = true")
         edit(config(shop), r'^image = "redis:7"', 'image = "nonexistent-haop-image:1"')
     done = haop("-C", "shop", "up")
     assert done.code == 2, done.err

@@ -462,7 +462,7 @@ def test_restart_of_one_of_all_and_rolling(shop: Shop) -> None:
 
 @only_compose
 def test_a_service_beside_the_nodes_comes_changes_its_password_and_goes(shop: Shop) -> None:
-    shop.edit("haop.toml", r"^enabled = false", "enabled = true")
+    shop.edit("haop.toml", r"^enabled = false(?= +# default)", "enabled = true")
     shop.edit(".env", r"^REDIS_PASSWORD=.*", "REDIS_PASSWORD=first")
     assert shop.up(never).health is Health.HEALTHY
     shop.edit(".env", r"^REDIS_PASSWORD=.*", "REDIS_PASSWORD=second")
@@ -472,7 +472,7 @@ def test_a_service_beside_the_nodes_comes_changes_its_password_and_goes(shop: Sh
     shop.up(yes)
     assert shop.started() == before
     assert "second" in stacks.execute(shop.cluster, "redis", "cat /run/secrets/password")
-    shop.edit("haop.toml", r"^enabled = true", "enabled = false")
+    shop.edit("haop.toml", r"^enabled = true(?= +# default)", "enabled = false")
     assert [finding.node for finding in named(shop.up(never), "not-in-haop-toml")] == ["redis"]
     shop.up(yes, prune=True)
     assert stacks.ask("inspect", stacks.container(shop.cluster, "redis")).returncode != 0

@@ -202,6 +202,18 @@ def test_without_salvage_rows_are_lost_and_a_standby_that_may_lack_some_is_refus
     assert paid(shop, standby) == (0, 0)
 
 
+def test_what_a_standby_was_lent_is_gone_when_it_starts_anew(shop: Cluster) -> None:
+    """Haop was killed before the promotion, and the primary came back instead."""
+    standby = support.standby_of(shop)
+    support.sql(shop, standby, "ALTER SYSTEM SET restore_command = 'test -f /lent/%f # lent by haop'")
+    support.by_hand(shop, standby, 'mkdir -p "$PGDATA.lent"')
+    shop.runtime.stop(standby)
+    shop.runtime.start(shop.engine.services()[standby])
+    shop.engine.await_streaming(frozenset({standby}), 60)
+    assert restore_command(shop, standby) == ""
+    assert lent(shop, standby) == ""
+
+
 def test_a_receiver_that_hangs_does_not_hold_it_up(folder: Path) -> None:
     """Its connection is taken, and never answered, as of a container whose network has just gone. On processes."""
     with (
