@@ -20,7 +20,7 @@ from tests.conftest import SEED
 from tests.unit.world import PRIMARY, STEP, Guard, Server, World
 
 pytestmark = pytest.mark.soak
-EXAMPLES = 2_000 if os.environ.get("HAOP_SOAK") else 100
+EXAMPLES = 2_000 if os.environ.get("HAOP_SOAK") else 150
 LONG_ENOUGH = 400.0
 
 Event = tuple[float, str, int]  # how long after the one before, what, and to which node (0: the primary)
