@@ -20,7 +20,7 @@ from tests.conftest import SEED
 from tests.unit.world import PRIMARY, STEP, Guard, Server, World
 
 pytestmark = pytest.mark.soak
-EXAMPLES = 2_000 if os.environ.get("HAOP_SOAK") else 100
+EXAMPLES = 2_000 if os.environ.get("HAOP_SOAK") else 150
 LONG_ENOUGH = 400.0
 
 Event = tuple[float, str, int]  # how long after the one before, what, and to which node (0: the primary)
@@ -147,7 +147,9 @@ HAPPENINGS: dict[str, Callable[[World, Server], None]] = {
     )
 }  # fmt: skip
 PAUSES = st.sampled_from((0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 2.0, 3.0, 6.0, 15.0, 30.0))
-EVENTS = st.lists(st.tuples(PAUSES, st.sampled_from(sorted(HAPPENINGS)), st.integers(0, 2)), max_size=12)
+# Twice: what most bad days begin with.
+WHAT = st.sampled_from((*sorted(HAPPENINGS), *("kill", "hang", "cut", "kill_the_guard", "start_the_guard") * 2))
+EVENTS = st.lists(st.tuples(PAUSES, WHAT, st.integers(0, 2)), max_size=20)
 
 
 def live(count: int, *, sturdy: bool, events: list[Event]) -> World:

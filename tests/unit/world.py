@@ -47,6 +47,7 @@ class Server:
     since: float = 0.0  # the process is in that state
     restarts: bool = True  # the runtime's policy: by itself
     due: float | None = None  # the runtime is about to start it
+    pause: float = 2 * STEP  # before it does so, longer each time until it is up
     session: bool = False  # the guard's kept connection
     next_probe: float = 0.0
     next_knock: float = 0.0
@@ -141,7 +142,9 @@ class World:
                 self.start(node)
         if node.hung:
             return
-        if node.process == "starting" and self.now - node.since >= 0.5:
+        if node.process == "up":
+            node.pause = 2 * STEP
+        elif node.process == "starting" and self.now - node.since >= 0.5:
             self._node_script(node)
         elif node.process == "rejoining":
             self._become_standby(node)
@@ -199,7 +202,8 @@ class World:
         if self.now >= self.deaf_until:
             heard = max(self.now, self.guard.frozen_until if self.guard else 0.0)
             self.told.append((heard + STEP, Exit(node.name, heard, "it ended")))
-        node.due = self.now + 2 * STEP if policy and self.sturdy and node.restarts else None
+        node.due = self.now + node.pause if policy and self.sturdy and node.restarts else None
+        node.pause = min(2 * node.pause, 60.0)
 
     def _node_script(self, node: Server) -> None:
         primaries = [peer for peer in self.nodes.values() if peer is not node and peer.writable]
