@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from haop.engines.base import Terms
 from haop.errors import HaopError, NoPrimary
 from haop.model.health import Health
 from haop.model.service import State
-from haop.operations import failover, rebuild, rejoin
+from haop.operations import rebuild, rejoin
 from haop.operations.cluster import Cluster
 from haop.operations.up import up
 from haop.waiting import wait_until
@@ -47,7 +48,7 @@ def write_alone(cluster: Cluster, secret: str) -> tuple[str, str]:
     support.cut_stream(cluster, new)
     support.sql(cluster, old, f"CREATE TABLE alone AS SELECT '{secret}' AS secret")
     cluster.runtime.kill(old)
-    failover.execute(cluster, None, silent)
+    cluster.engine.failover(None, silent, terms=Terms(salvage=False))
     return old, new
 
 

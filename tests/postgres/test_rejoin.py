@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from haop.engines.base import Terms
 from haop.model.health import Health
 from haop.operations import failover, rejoin, status
 from haop.operations.cluster import Cluster
@@ -82,7 +83,7 @@ def test_a_former_primary_refuses_until_rejoin_and_loses_what_only_it_had(shop: 
     support.cut_stream(shop, new)
     support.sql(shop, old, "CREATE TABLE lost AS SELECT 1")
     shop.runtime.kill(old)
-    assert failover.execute(shop, None, silent).node == new
+    assert shop.engine.failover(None, silent, terms=Terms(salvage=False)).node == new
     refuses_to_start(shop, old)
     assert rejoin.execute(shop, old, silent).startswith("rewind: to 0/")
     assert support.sql(shop, old, "SELECT to_regclass('lost')") == [(None,)]
