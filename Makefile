@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP) ## A real failover, from nothing, in a temporary folder
-	$(BIN)/haop demo
+	$(BIN)/haop demo --web
 
 test: $(STAMP) ## Every test that this machine can run, two at a time; repeated tests run 3 times
 	$(BIN)/python -m pytest --numprocesses 2

@@ -3,5 +3,16 @@
 import subprocess
 import sys
 
-for name in ("startup", "status", "up", "limit", "switchover", "compose", "faults", "failover", "guard"):
+for name in (
+    "startup",
+    "status",
+    "up",
+    "limit",
+    "switchover",
+    "compose",
+    "faults",
+    "failover",
+    "guard",
+    "django_router",
+):
     subprocess.run((sys.executable, "-m", f"benchmarks.{name}"), check=True)

@@ -81,19 +81,25 @@ def main() -> None:
     parser.add_argument("runs", nargs="?", type=int, default=10)
     parser.add_argument("--sides", nargs="+", choices=openers, default=list(openers))
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
-    parser.add_argument("--into", type=Path, help="append each repetition to this file, a line of JSON each")
+    parser.add_argument("--into", type=Path, help="append to this file, a line of JSON each; what is there counts, too")
     asked = parser.parse_args()
     install()
-    begun, runs = time.monotonic(), []
+    begun, runs = time.monotonic(), kept(asked.into) if asked.into and asked.into.exists() else []
     for name in asked.sides:
         cells = [cell for _ in range(asked.runs) for cell in asked.cells]
         for run in measured(openers[name], cells):
             runs.append(run)
             if asked.into:
                 with asked.into.open("a") as file:
-                    file.write(json.dumps(run._asdict()) + "\n")
+                    file.write(json.dumps({**run._asdict(), "account": dict(run.account)}) + "\n")
     tell(runs)
     print(f"\n{(time.monotonic() - begun) / 60:.0f} minutes, {asked.runs} repetitions of each cell")
+
+
+def kept(path: Path) -> list[Run]:
+    """Repetitions of an earlier run, which was interrupted."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [Run(**{**row, "seen": gaps.Seen(*row["seen"]) if row["seen"] else None}) for row in rows]
 
 
 def install() -> None:

@@ -78,7 +78,7 @@ class Side(ABC):
 
     def cut(self, node: str) -> None:
         """No byte of WAL leaves the primary any more: SIGSTOP to its senders. They end with the node."""
-        senders = [each for each in self.postmaster(node).children() if "walsender" in " ".join(each.cmdline())]
+        senders = [each for each in self.postmaster(node).children() if "walsender" in _title(each)]
         if not senders:
             raise CommandFailed(f"{node} sends to nobody")
         for sender in senders:
@@ -212,3 +212,11 @@ def survivors(side: Side, primary: str) -> set[int]:
 def package_version(name: str) -> str:
     """Of an installed Debian package."""
     return run(("dpkg-query", "-W", "-f", "${Version}", name)).stdout.split("-")[0]
+
+
+def _title(process: psutil.Process) -> str:
+    """As PostgreSQL names its processes; "" of one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

@@ -82,7 +82,9 @@ def compose(
         "web_secrets": [str(path) for path in web.secrets] if web else [],
     }
     names = ["compose.yaml", "health.sh", "new_cluster.sh", *(["redis.sh"] if spec.redis else [])]
-    return {**_rendered(names, values), "roles.sql": (Path(__file__).parent / "postgres/sql/roles.sql").read_text()}
+    roles = {"roles.sql": (Path(__file__).parent / "postgres/sql/roles.sql").read_text()}
+    demo = _demo() if spec.web and not (spec.web.image or spec.web.build) else {}
+    return {**_rendered(names, values), **roles, **demo}
 
 
 def project(spec: ClusterSpec) -> dict[str, str]:
@@ -104,6 +106,26 @@ def project(spec: ClusterSpec) -> dict[str, str]:
     }
 
 
+def demo_folder() -> Path:
+    """Where the demo application lies."""
+    return _shipped("compose") / "web"
+
+
+def _demo() -> dict[str, str]:
+    """What the demo's image is built from: the application, and of haop what that needs at run time."""
+    package, application = Path(__file__).parent, demo_folder()
+    files = {f"web/{path.relative_to(application)}": path for path in application.rglob("*")}
+    needed = (package / "__init__.py", *(package / "model").rglob("*.py"), *(package / "django").rglob("*"))
+    files |= {f"web/haop/{path.relative_to(package)}": path for path in needed}
+    here = {name: path for name, path in sorted(files.items()) if path.is_file() and path.suffix != ".pyc"}
+    return {name: path.read_text(encoding="utf-8") for name, path in here.items()}
+
+
+def unit(values: Mapping[str, object]) -> str:
+    """A unit of systemd that runs the guard."""
+    return _rendered(["guard.service"], values)["guard.service"]
+
+
 def _rendered(names: Sequence[str], values: Mapping[str, object]) -> dict[str, str]:
     environment = _environment()
     return {name: environment.get_template(f"{name}.j2").render(values) for name in names}
@@ -120,14 +142,17 @@ def _toml(text: str) -> str:
 
 
 def _environment() -> Environment:
-    """The templates of the installed package, or of the checkout that an editable installation points to."""
-    inside = Path(__file__).parent / "templates"
-    folder = inside if inside.is_dir() else Path(__file__).parent.parent / "templates"
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(_shipped("templates")),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - shell, TOML, PostgreSQL's settings; no HTML
     )
     environment.filters |= {"yaml": _yaml, "interpolated": json.dumps, "toml": _toml}
     return environment
+
+
+def _shipped(folder: str) -> Path:
+    """A folder of the installed package, or of the checkout that an editable installation points to."""
+    inside = Path(__file__).parent / folder
+    return inside if inside.is_dir() else Path(__file__).parent.parent / folder

@@ -31,8 +31,9 @@ REQUIRED = set(filter(None, os.environ.get("HAOP_REQUIRE", "").split(",")))
 
 
 def pytest_configure() -> None:
-    """Who runs the tests in the background may ignore Ctrl-C, and every child would inherit that."""
+    """Who runs the tests in the background may ignore Ctrl-C and a closed terminal; every child would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header() -> list[str]:

@@ -36,7 +36,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         worst |= subprocess.run(("shellcheck", "--shell=sh", *rendered(Path(folder))), check=False).returncode
     scripts = [
-        str(path) for path in (*ROOT.glob(".ci/*"), *ROOT.glob("tests/images/*/*.sh"), *ROOT.glob("haop/docker/*.sh"))
+        str(path)
+        for path in (
+            *ROOT.glob(".ci/*"),
+            *ROOT.glob("tests/images/*/*.sh"),
+            *ROOT.glob("haop/docker/*.sh"),
+            *ROOT.glob("compose/web/*.sh"),
+        )
     ]
     worst |= subprocess.run(("shellcheck", *scripts), check=False).returncode
     dockerfiles = [str(path) for path in ROOT.glob("*/**/Dockerfile") if ".venv" not in path.parts]

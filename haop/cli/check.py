@@ -17,6 +17,10 @@ def check(
     contents: Annotated[
         bool, typer.Option("--contents", help="Compare all contents too, by checksum: reads every table on every node.")
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="An application's health endpoint, to be held against the cluster."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove now that every standby has what the primary has, and that nobody gets in who should not.
@@ -32,6 +36,7 @@ def check(
       tls               on every node and every stream, where the build has it
       pg_hba            each line asks for scram-sha-256 or rejects, on every node
       rows, contents    every table of every database: as many rows on all nodes; with --contents, the same
+      application       with --url: what it says of its databases is so, and it writes to the primary
 
     \b
     Outcomes:
@@ -43,15 +48,19 @@ def check(
     \b
     Examples:
       haop check
+      haop check --url http://127.0.0.1:8000/api/health/
       haop check --contents --json | jq '.checks[] | select(.outcome != "ok")'
     """
     from haop.cli import check_table, console
     from haop.cli.steps import Steps
     from haop.model.checking import Outcome
+    from haop.model.pages import usable
     from haop.operations.check import check as operation
 
+    if url is not None and not usable(url, path=True):
+        raise typer.BadParameter(f"expected a URL such as http://127.0.0.1:8000/api/health/, not {url!r}")
     cluster = opened(ctx)
-    checked = operation(cluster, Steps(), contents=contents)
+    checked = operation(cluster, Steps(), contents=contents, url=url)
     if as_json:
         console.print_json(check_table.check_document(cluster.project.spec, checked))
     else:

@@ -63,6 +63,7 @@ def history(ctx: typer.Context, as_json: JsonOption = False) -> None:
       Fault            what the primary failed by, and which node that was
       Verdict          passed, missed (an objective), inconclusive (could not be measured)
       Writes failed    from the fault to the first write that lasted
+      Pages failed     the same for pages of the application that write, else that read; where a drill asked for some
       Lost             acknowledged writes that are gone, of how many
 
     \b
@@ -121,6 +122,7 @@ def _document(found: "History") -> dict[str, object]:
 
 
 def _row(report: "Report") -> dict[str, object]:
+    seen = report.application
     return {
         "id": report.id,
         "at": report.at.isoformat(timespec="milliseconds"),
@@ -129,6 +131,8 @@ def _row(report: "Report") -> dict[str, object]:
         "new_primary": report.new_primary,
         "verdict": str(report.verdict.word),
         "write_recovery_seconds": report.measured.write_recovery_seconds,
+        "application_write_recovery_seconds": seen.write_recovery_seconds if seen else None,
+        "application_read_recovery_seconds": seen.read_recovery_seconds if seen else None,
         "acknowledged_writes": report.measured.acknowledged_writes,
         "lost_writes": len(report.measured.lost),
     }

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from haop.cli.text import seconds, size, sparkline
+from haop.drills.application import Application
 from haop.drills.faults import CATALOG, Fault
 from haop.drills.repeat import FIGURES, Series
 from haop.drills.report import Report
@@ -39,16 +40,18 @@ def series(done: Series) -> RenderableType:
 
 def history(reports: Sequence[Report]) -> Table:
     """Past drills."""
-    table = _table("Id", "When", "Fault", "Verdict", ">Writes failed", ">Lost")
-    table.columns[0].min_width = max(len(report.id) for report in reports)
+    pages = any(report.application for report in reports)
+    table = _table("Id", "When", "Fault", "Verdict", ">Writes failed", *([">Pages failed"] if pages else []), ">Lost")
+    table.columns[0].no_wrap = True  # to be copied; a least width of it would push the last columns out
     for report in reports:
         measured = report.measured
         table.add_row(
-            Text(report.id, no_wrap=True),
+            Text(report.id),
             f"{report.at.astimezone():%Y-%m-%d %H:%M:%S}",
             Text(f"{report.fault} {report.old_primary}"),
             _word(report.verdict.word),
             seconds(measured.write_recovery_seconds),
+            *([_pages_failed(report.application)] if pages else []),
             f"{len(measured.lost)} of {measured.acknowledged_writes:,}",
         )
     return table
@@ -115,12 +118,35 @@ def _figures(done: Report) -> Table:
     )
     if done.salvaged_bytes is not None:
         table.add_row("WAL salvaged from the old primary", size(done.salvaged_bytes), "")
+    if done.application:
+        _pages(table, done.application)
     table.add_row("longest gap between writes", seconds(measured.longest_write_gap_seconds), "")
     table.add_row("redundancy back after", seconds(measured.redundancy_seconds), "")
     table.add_row("taken by the old primary after the promotion", str(len(measured.old_primary)), "0")
     table.add_row("not acknowledged, but there", str(len(measured.recovered)), "")
     table.add_row("there, but never written", str(len(measured.unexpected)), "0")
     return table
+
+
+def _pages_failed(seen: Application | None) -> str:
+    """For how long, of those that write; of those that read where no other was asked for."""
+    if seen is None:
+        return ""
+    return seconds(seen.write_recovery_seconds if seen.writes else seen.read_recovery_seconds)
+
+
+def _pages(table: Table, seen: Application) -> None:
+    """What users of the application saw."""
+    if seen.writes:
+        table.add_row("pages that write failed for", seconds(seen.write_recovery_seconds), "")
+    if seen.reads:
+        table.add_row("pages that read failed for", seconds(seen.read_recovery_seconds), "")
+    if seen.longest_write_gap_seconds is not None:
+        table.add_row("longest gap between pages that write", seconds(seen.longest_write_gap_seconds), "")
+    failed, asked = seen.failed_reads + seen.failed_writes, seen.reads + seen.writes
+    told = f", {seen.failed_reads} of {seen.reads:,} that read" if seen.reads and seen.writes else ""
+    table.add_row("pages that failed", f"{failed} of {asked:,}{told}", "")
+    table.add_row("slowest page", seconds(seen.slowest_seconds), "")
 
 
 def _verdict(done: Report) -> Text:
@@ -132,4 +158,6 @@ def _verdict(done: Report) -> Text:
     )
     for reason in done.verdict.reasons:
         line.append(f"\n  {reason}", "red")
+    if done.application and done.application.cause:
+        line.append(f"\n  the application was back later than its database: {done.application.cause}", "yellow")
     return line

@@ -149,3 +149,51 @@ def stop(ctx: typer.Context, yes: YesOption = False) -> None:
         confirm("End the guard? Nobody would replace a primary that is gone.", assume=yes)
     ended = guarding.stop(project)
     OUT.print(f"ended (process {ended.pid}); haop up starts another" if ended else "no guard was running")
+
+
+@app.command()
+def install(
+    ctx: typer.Context,
+    show: Annotated[bool, typer.Option("--print", help="Print the unit, and change nothing.")] = False,
+) -> None:
+    """Let systemd start the guard at boot, and again where it was killed.
+
+    For root it is a unit of the machine, in /etc/systemd/system; for others one of their own, in
+    ~/.config/systemd/user, which runs at boot once `loginctl enable-linger` allows that.
+
+    \b
+    Exit codes: 0 it watches, 2 no systemd, or a unit of that name that haop would not write.
+
+    \b
+    Examples:
+      sudo haop guard install
+      haop guard install --print
+    """
+    import os
+
+    from haop.cli.console import OUT
+    from haop.operations import unit
+
+    project = opened(ctx).project
+    if show:
+        OUT.print(unit.text(project), end="", soft_wrap=True, markup=False, highlight=False)
+        return
+    there = unit.install(project)
+    OUT.print(f"{unit.path(project)} watches (process {there.pid}), from boot on", soft_wrap=True, markup=False)
+    if os.geteuid():
+        OUT.print("at boot only once you may run without a session: sudo loginctl enable-linger $USER", soft_wrap=True)
+
+
+@app.command()
+def uninstall(ctx: typer.Context) -> None:
+    """Remove the unit, and end its guard; `haop up` starts another in the background.
+
+    \b
+    Examples:
+      sudo haop guard uninstall
+    """
+    from haop.cli.console import OUT
+    from haop.operations import unit
+
+    removed = unit.uninstall(opened(ctx).project)
+    OUT.print(f"removed {removed}; haop up starts a guard" if removed else "there is no unit", soft_wrap=True)

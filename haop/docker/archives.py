@@ -2,7 +2,7 @@
 
 import tarfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import IO, cast
@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from haop.docker.containers import Containers
 from haop.docker.engine import translated
+from haop.docker.nearby import OutOfReachError
 from haop.errors import HaopError
 
 _PIECE = 2**17
@@ -18,6 +19,10 @@ _PIECE = 2**17
 
 def pieces(containers: Containers, service: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
     """The bytes of a file from an offset on; none where there is no such file. What is not read is not sent."""
+    if near := containers.near(service, path):
+        with suppress(OutOfReachError):
+            yield from near.pieces(path, offset)
+            return
     with _archive(containers, service, path) as archive:
         if not archive:
             return
@@ -35,6 +40,12 @@ def copy(containers: Containers, service: str, paths: Sequence[PurePosixPath], t
 
     They keep their owner, and go from one request into the other: no file is ever whole in memory.
     """
+    here, there = containers.near(service, paths[0]), containers.near(to, folder)
+    if here and there:
+        with suppress(OutOfReachError):
+            for path in paths:
+                here.copy(path, there, folder)
+            return
     with translated(f"copy files of {service} to {to}"):
         stream = _packed(containers, service, paths, folder.name)
         containers.client.put_archive(containers.id(to), str(folder.parent), stream)

@@ -1,72 +1,24 @@
 """The containers of one Compose project, by the names of their services."""
 
-import io
-import json
-import tarfile
-import threading
-import weakref
-from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-import docker
 from docker.errors import APIError, NotFound
 
-from haop.docker.engine import connect, translated
+from haop.docker.contents import Contents, packed
+from haop.docker.engine import translated
+from haop.docker.lookup import IDENTITY
 from haop.docker.volumes import exists, users
 from haop.errors import HaopError, Refused
-
-_PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
-_FOLDER = "com.docker.compose.project.working_dir"
-_IDENTITY = "io.haop.id"
+from haop.waiting import wait_until
 
 
-class Containers:
-    """Asks the engine, and acts on containers. A service without a container is an answer of its own: None."""
-
-    def __init__(self, project: str, identity: str, adopted: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._adopted = adopted  # service to a volume that is not labelled as this cluster's
-        self._project = project
-        self._identity = identity
-        self._ids: dict[str, str] = {}
-        self._client: docker.APIClient | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def client(self) -> docker.APIClient:
-        """The engine; refuses when none answers."""
-        with self._lock:  # nodes are observed at the same time
-            if self._client is None:
-                self._client = connect()
-                weakref.finalize(self, self._client.close)
-            return self._client
-
-    def inspect(self, service: str) -> dict[str, Any] | None:
-        """What the engine knows of the container; None where there is none."""
-        with translated(f"look at {service}"):
-            for _ in range(2):  # the second time where it was removed or recreated since it was looked up
-                if not (found := self._ids.get(service) or self._find(service)):
-                    return None
-                try:
-                    return dict(self.client.inspect_container(found))
-                except NotFound:
-                    self._ids.pop(service, None)
-        return None
-
-    def id(self, service: str) -> str:
-        """The container's id.
-
-        Raises:
-            HaopError: there is none.
-        """
-        if not (found := self._ids.get(service) or self._find(service)):
-            raise HaopError(f"there is no container of {service}", hint="haop up makes it")
-        return found
+class Containers(Contents):
+    """Acts on containers."""
 
     def start(self, service: str) -> None:
         """Start it; no harm where it runs. One that the engine would start again in a while is started now."""
@@ -84,31 +36,42 @@ class Containers:
     def kill(self, service: str) -> None:
         """SIGKILL to all of it; no harm where it does not run. The engine's own attempts to start it again end, too."""
         with translated(f"kill {service}"):
-            try:
-                self.client.kill(self.id(service))
-            except APIError as error:
-                if error.status_code != HTTPStatus.CONFLICT:  # "is not running"
-                    raise
-            if (found := self.inspect(service)) and found["State"]["Restarting"]:
-                self.client.stop(found["Id"], timeout=0)
+            self._kill(self.id(service))
 
     def kill_users(self, service: str) -> None:
-        """SIGKILL to every container that has the service's volume, whatever it is.
+        """The same for every container that has the service's volume, its own too, until none of them runs.
 
         Raises:
             HaopError: one of them goes on.
         """
-        volume = self._adopted.get(service, f"{self._project}_{service}")
+        volume = self.adopted.get(service, f"{self.project}_{service}")
         with translated(f"kill what uses the volume of {service}"):
-            for container in users(self.client, volume):
-                self.client.kill(container["Id"])
+            for _ in range(2):
+                if not (running := users(self.client, volume)):
+                    return
+                for container in running:
+                    self._kill(container["Id"])
             if still := [c["Names"][0].lstrip("/") for c in users(self.client, volume)]:
                 raise HaopError(f"{', '.join(still)} still uses the volume of {service}", hint="promote nothing")
 
+    def _kill(self, container: str) -> None:
+        try:
+            self.client.kill(container)
+        except NotFound:
+            return
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:  # "is not running"
+                raise
+        with suppress(NotFound):
+            if self.client.inspect_container(container)["State"]["Restarting"]:
+                self.client.stop(container, timeout=0)
+
     def pause(self, service: str) -> None:
-        """Freeze all its processes."""
+        """Freeze all its processes; where they begin others too quickly for the engine's runtime, it is asked again."""
         with translated(f"pause {service}"):
-            self.client.pause(self.id(service))
+            _insist(
+                lambda: self.client.pause(self.id(service)), "unable to freeze", waiting_for=f"{service} to be frozen"
+            )
 
     def unpause(self, service: str) -> None:
         """Let them go on."""
@@ -116,38 +79,16 @@ class Containers:
             self.client.unpause(self.id(service))
 
     def set_restart(self, service: str, policy: Literal["no", "unless-stopped"]) -> None:
-        """Whether the engine starts it again by itself."""
+        """Whether the engine starts it again by itself.
+
+        While a container ends, its runtime may refuse what the engine still asks of it; asked again, the engine
+        knows that it ended.
+        """
         with translated(f"set the restart policy of {service}"):
-            self.client.update_container(self.id(service), restart_policy={"Name": policy})  # type: ignore[arg-type]  # the count is optional
-
-    def read(self, service: str, path: PurePosixPath) -> bytes | None:
-        """A file of the container, running or not, volumes included; None where there is no such file."""
-        with translated(f"read {path} of {service}"):
-            try:
-                chunks, _ = self.client.get_archive(self.id(service), str(path))
-            except NotFound:
-                self._require(service)
-                return None
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-                member = archive.next()
-                file = archive.extractfile(member) if member and member.isfile() else None
-                return file.read() if file else b""
-
-    def size(self, service: str, path: PurePosixPath) -> int | None:
-        """Bytes of such a file; None where there is none. Ten times as quick as reading it."""
-        with translated(f"look at {path} of {service}"):
-            url = f"{self.client.base_url}/v{self.client.api_version}/containers/{self.id(service)}/archive"
-            answer = self.client.head(url, params={"path": str(path)}, timeout=self.client.timeout)
-            if answer.status_code == HTTPStatus.NOT_FOUND:
-                self._require(service)
-                return None
-            answer.raise_for_status()
-            return int(json.loads(b64decode(answer.headers["X-Docker-Container-Path-Stat"]))["size"])
-
-    def write(self, service: str, path: PurePosixPath, text: str) -> None:
-        """Put a file into the container, running or not. It belongs to root and everybody can read it."""
-        with translated(f"write {path} of {service}"):
-            self.client.put_archive(self.id(service), str(path.parent), _packed(path, text))
+            _insist(
+                lambda: self.client.update_container(self.id(service), restart_policy={"Name": policy}),  # type: ignore[arg-type]  # the count is optional
+                "cannot update a stopped container", "container not running", waiting_for=f"{service} to have ended",
+            )  # fmt: skip
 
     def execute(self, service: str, *argv: str) -> None:
         """Run a program in a running container to its end.
@@ -176,7 +117,7 @@ class Containers:
             except NotFound:
                 return None
             try:
-                self.client.put_archive(made["Id"], str(path.parent), _packed(path, text))
+                self.client.put_archive(made["Id"], str(path.parent), packed({path: text}))
                 self.client.start(made["Id"])
                 code = self.client.wait(made["Id"])["StatusCode"]
                 said = self.client.logs(made["Id"]).decode(errors="replace").strip()
@@ -233,63 +174,32 @@ class Containers:
         Raises:
             Refused: there is one of that name, and it is another cluster's, or somebody else's.
         """
-        if name in self._adopted:
-            return exists(self.client, self._adopted[name])
-        volume = f"{self._project}_{name}"
+        if name in self.adopted:
+            return exists(self.client, self.adopted[name])
+        volume = f"{self.project}_{name}"
         with translated(f"look at the volume {volume}"):
             try:
                 labels = self.client.inspect_volume(volume)["Labels"] or {}
             except NotFound:
                 return False
-        if labels.get(_IDENTITY) != self._identity:
+        if labels.get(IDENTITY) != self.identity:
             raise Refused(
                 f"the volume {volume} is not this cluster's: another cluster of this name made it, or somebody's hand",
                 hint="give this cluster another name in haop.toml, or remove the volume",
             )
         return True
 
-    def _require(self, service: str) -> None:
-        """Tell a file that is not there from a container that is not there."""
-        if self.inspect(service) is None:
-            raise HaopError(f"the container of {service} has just gone", hint="somebody else works on this stack")
 
-    def _find(self, service: str) -> str | None:
-        # Not what somebody runs beside it: `docker compose run db1 ...`.
-        labels = [f"{_PROJECT}={self._project}", f"{_SERVICE}={service}", "com.docker.compose.oneoff=False"]
-        listed = self.client.containers(all=True, filters={"label": labels})
-        self._check(listed)
-        if len(listed) > 1:
-            names = " and ".join(container["Names"][0].lstrip("/") for container in listed)
-            raise Refused(f"{service} has more than one container: {names}", hint="remove the one that does not run")
-        if listed:
-            self._ids[service] = listed[0]["Id"]
-        return self._ids.get(service)
+def _insist(act: Callable[[], object], *refusals: str, waiting_for: str) -> None:
+    """Act; again, for some seconds, where the engine refuses in one of these words."""
 
-    def check_all(self) -> None:
-        """Refuse to share the project's name with containers that are not this cluster's.
+    def done() -> bool:
+        try:
+            act()
+        except APIError as error:
+            if not any(refusal in str(error) for refusal in refusals):
+                raise
+            return False
+        return True
 
-        Raises:
-            Refused: there are such.
-        """
-        with translated("list containers"):
-            listed = self.client.containers(all=True, filters={"label": f"{_PROJECT}={self._project}"})
-        self._check(listed)
-
-    def _check(self, listed: list[dict[str, Any]]) -> None:
-        for container in listed:
-            if container["Labels"].get(_IDENTITY) != self._identity:
-                folder = container["Labels"].get(_FOLDER, "elsewhere")
-                raise Refused(
-                    f"a stack named {self._project} exists already, from {folder}",
-                    hint="give this cluster another name in haop.toml, or take the other one down where it belongs",
-                )
-
-
-def _packed(path: PurePosixPath, text: str) -> bytes:
-    """An archive with that one file."""
-    content, packed = text.encode(), io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        entry = tarfile.TarInfo(path.name)
-        entry.size, entry.mode = len(content), 0o644
-        archive.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
+    wait_until(done, deadline=10, pause=0.05, waiting_for=waiting_for)

@@ -21,10 +21,12 @@ _AGAIN_SECONDS = 0.5
 def exits(containers: Containers, project: str, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
     """As `Runtime.exits`."""
     oom: set[str] = set()
-    running = _running(containers, names)
+    asked, running = _now(), _running(containers, names)
     while not until.is_set():
         client = connect()  # a connection of its own: a stream occupies it
-        stream = client.events(decode=True, filters={"label": [f"{_PROJECT}={project}"], "event": _TOLD})
+        # Since the look, to the microsecond: a container may end and start again before the stream begins.
+        told = {"label": [f"{_PROJECT}={project}"], "event": _TOLD}
+        stream = client.events(decode=True, since=asked, filters=told)  # type: ignore[call-overload]
         ender = threading.Thread(target=_end_with, args=(stream, until), daemon=True)
         ender.start()
         try:
@@ -39,9 +41,14 @@ def exits(containers: Containers, project: str, names: Sequence[str], until: thr
         except (DockerException, requests.RequestException, OSError, ValueError):
             pass  # the engine was ended; the next stream, or an error there, tells
         finally:
-            running = _running(containers, names) if not until.is_set() else frozenset()
+            asked, running = _now(), _running(containers, names) if not until.is_set() else frozenset()
             client.close()
         until.wait(_AGAIN_SECONDS)
+
+
+def _now() -> str:
+    """As the engine takes moments."""
+    return f"{time.time():.6f}"
 
 
 def _end_with(stream: Any, until: threading.Event) -> None:

@@ -3,19 +3,21 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from haop.clock import SYSTEM_CLOCK
+from haop.drills.application import measure_pages
 from haop.drills.faults import Fault, injected, require
 from haop.drills.ledger import Ledger, Moment
 from haop.drills.measure import measure
 from haop.drills.observer import AS_PRIMARY, Observer
+from haop.drills.pages import Pages
 from haop.drills.report import DRILL, GUARD, Report, compile_report
 from haop.drills.verdict import judge
 from haop.drills.workload import Workload
 from haop.engines.streaming import REJOIN_SECONDS
-from haop.errors import HaopError, NoPrimary
+from haop.errors import DeadlineExceeded, HaopError, NoPrimary
 from haop.operations import confirming, failover, guarding, heal, maintenance, salvage, status, verify
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 WARM_UP_SECONDS = 1.0
 COOL_DOWN_SECONDS = 0.5
 _RECOVERY_SECONDS = 60.0
+_PAGES_SECONDS = 30.0
 
 
 class FailoverDrill:
@@ -46,6 +49,8 @@ class FailoverDrill:
         self.new_primary: str | None = None
         self.guarded = False
         self.salvaged_bytes: int | None = None
+        asked = cluster.project.spec.pages
+        self.pages = Pages(self.ledger, asked) if asked else None
 
     def run(self) -> Report:
         """Break, recover, heal, read back, judge.
@@ -116,7 +121,7 @@ class FailoverDrill:
         before = sys.getswitchinterval()
         sys.setswitchinterval(0.0005)
         try:
-            with self.workload.running(), observer.watching():
+            with self.workload.running(), observer.watching(), self.pages.running() if self.pages else nullcontext():
                 yield
         finally:
             sys.setswitchinterval(before)
@@ -125,6 +130,8 @@ class FailoverDrill:
         """Writes flow before anything breaks."""
         with self.progress.step(f"clients write and read for {WARM_UP_SECONDS:g} s"):
             self.await_writes("a first acknowledged write")
+            if self.pages:
+                self.await_pages(self.pages)
             time.sleep(WARM_UP_SECONDS)
 
     def recover(self) -> None:
@@ -138,7 +145,28 @@ class FailoverDrill:
                 done = self.cluster.engine.failover(None, note, terms=terms)
                 self.new_primary, self.salvaged_bytes = done.node, done.salvaged_bytes
             self.await_writes("writes to be acknowledged by the new primary", by_new_primary=True)
+        if self.pages:
+            self.follow_pages(self.pages)
         time.sleep(COOL_DOWN_SECONDS)
+
+    def await_pages(self, pages: Pages) -> None:
+        """The application serves its pages before anything breaks.
+
+        Raises:
+            NoPrimary: it does not.
+        """
+        try:
+            wait_until(lambda: pages.problem() is None, deadline=_PAGES_SECONDS, waiting_for="the application")
+        except DeadlineExceeded:
+            raise NoPrimary(
+                f"the drill was not run: {pages.problem()}", hint="read_page and write_page of [web] in haop.toml"
+            ) from None
+
+    def follow_pages(self, pages: Pages) -> None:
+        """Until the application serves its pages again; if it does not, the report says so."""
+        back = time.monotonic()
+        with self.progress.step("the application serves its pages"), suppress(DeadlineExceeded):
+            wait_until(lambda: pages.serve_since(back), deadline=_PAGES_SECONDS, waiting_for="the application")
 
     def await_guard(self) -> None:
         """Another node answers as primary."""
@@ -192,7 +220,12 @@ class FailoverDrill:
             self.ledger, self.survivors, fault_at=self.fault_at, promoted_at=self.promoted_at,
             redundant_at=self.redundant_at, old_primary=self.old_primary,
         )  # fmt: skip
-        return compile_report(self, measured, judge(measured, self.cluster.project.spec.objectives))
+        endpoint = self.cluster.runtime.endpoint(self.old_primary)
+        seen = measure_pages(
+            self.ledger, fault_at=self.fault_at, database_seconds=measured.write_recovery_seconds,
+            old=(str(endpoint), f"{self.old_primary}:5432"),
+        )  # fmt: skip
+        return compile_report(self, measured, judge(measured, self.cluster.project.spec.objectives), seen)
 
     def await_writes(self, what: str, *, by_new_primary: bool = False) -> None:
         """Wait until a write was acknowledged."""

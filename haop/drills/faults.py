@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -76,11 +77,14 @@ def injected(cluster: Cluster, fault: Fault, record: heal.Open) -> Iterator[floa
     """Break the record's node; yields the moment (monotonic clock) just before. A pause or a partition ends here.
 
     The record stays until the drill has restored redundancy: a node that was killed is not healed by leaving here.
+    Ctrl-C waits until the node is broken: what an engine was asked for it does, though nobody waits for its answer, and
+    a pause that begins after it was ended would stay.
     """
     heal.write(cluster.project, replace(record, fault=str(fault)))
     runtime, node, begun = cluster.runtime, record.node, time.monotonic()
     try:
-        _break(runtime, fault, node)
+        with ThreadPoolExecutor(max_workers=1) as undisturbed:  # left when its thread has ended, by Ctrl-C too
+            undisturbed.submit(_break, runtime, fault, node).result()
         yield begun
     finally:
         if fault is Fault.PAUSE:

@@ -45,6 +45,30 @@ class Moment:
     node: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page that a user of the application asked for. Times are seconds of the monotonic clock."""
+
+    begun: float
+    ended: float
+    write: bool
+    status: int | None  # None: no answer
+    said: str = ""  # how a page that failed begins
+
+    @property
+    def served(self) -> bool:
+        """It was answered as it should be."""
+        return self.status is not None and 200 <= self.status < 400
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """Where the application says that it writes to."""
+
+    at: float
+    place: str  # host and port, as the application has them
+
+
 @dataclass(slots=True)
 class Ledger:
     """The history of one drill; appending to a list is safe from any thread."""
@@ -52,3 +76,5 @@ class Ledger:
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    pinned: list[Pinned] = field(default_factory=list)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from haop.drills.application import Application
 from haop.drills.measure import Measurement
 from haop.drills.report import SCHEMA, Report
 from haop.drills.verdict import Verdict, Word
@@ -144,6 +145,25 @@ def _report(fields: _Fields) -> Report:
         promoted_by=fields.take("promoted_by", str),
         note=fields.take("note", str),
         salvaged_bytes=fields.take("salvaged_bytes", int, _NOTHING),
+        application=_application(fields.take("application", dict, _NOTHING)),
+    )
+
+
+def _application(found: dict[str, Any] | None) -> Application | None:
+    """Reports of a drill without an application have none, and neither have those of earlier versions."""
+    if found is None:
+        return None
+    fields = _Fields(found)
+    return Application(
+        reads=fields.take("reads", int),
+        failed_reads=fields.take("failed_reads", int),
+        read_recovery_seconds=fields.take("read_recovery_seconds", *_NUMBER, _NOTHING),
+        writes=fields.take("writes", int),
+        failed_writes=fields.take("failed_writes", int),
+        write_recovery_seconds=fields.take("write_recovery_seconds", *_NUMBER, _NOTHING),
+        longest_write_gap_seconds=fields.take("longest_write_gap_seconds", *_NUMBER, _NOTHING),
+        slowest_seconds=fields.take("slowest_seconds", *_NUMBER),
+        cause=fields.take("cause", str, _NOTHING),
     )
 
 

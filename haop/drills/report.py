@@ -1,12 +1,13 @@
 """A drill's report: one value, stored as JSON, shown by the command line."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from haop import __version__
+from haop.drills.application import Application
 from haop.drills.ledger import Ledger, Moment
 from haop.drills.measure import Measurement, acknowledged_per_bucket
 from haop.drills.verdict import Verdict
@@ -66,13 +67,16 @@ class Report:
     promoted_by: str
     note: str
     salvaged_bytes: int | None = None  # WAL that only the dead primary had; None where nobody has counted it
+    application: Application | None = None  # where haop.toml names pages of one
 
     @property
     def told(self) -> str:
         """The figures in a sentence, for the audit trail."""
         m = self.measured
         recovery = "never" if m.write_recovery_seconds is None else f"after {m.write_recovery_seconds:.2f} s"
-        return f"writes came back {recovery}, {len(m.lost)} of {m.acknowledged_writes} acknowledged writes lost"
+        told = f"writes came back {recovery}, {len(m.lost)} of {m.acknowledged_writes} acknowledged writes lost"
+        pages = self.application.told if self.application else ""
+        return f"{told}; {pages}" if pages else told
 
     def document(self) -> dict[str, Any]:
         """The report as JSON has it: raw numbers, seconds."""
@@ -109,11 +113,12 @@ class Report:
             "events": [{"seconds": s, "event": event, "node": node} for s, event, node in self.events],
             "acknowledged_per_bucket": list(self.buckets),
             "bucket_span_seconds": list(self.bucket_span),
+            "application": asdict(self.application) if self.application else None,
             "settings": self.settings,
         }
 
 
-def compile_report(run: Run, measured: Measurement, verdict: Verdict) -> Report:
+def compile_report(run: Run, measured: Measurement, verdict: Verdict, application: Application | None) -> Report:
     """Put a finished drill into a report, and store it under `.haop/drills/`."""
     end = max((write.ended for write in run.ledger.writes), default=run.fault_at)
     start = min((write.begun for write in run.ledger.writes), default=run.fault_at)
@@ -133,6 +138,7 @@ def compile_report(run: Run, measured: Measurement, verdict: Verdict) -> Report:
         promoted_by=run.promoted_by,
         note=NOTES[run.promoted_by],
         salvaged_bytes=run.salvaged_bytes,
+        application=application,
     )
     store(run.cluster.project.state / "drills" / f"{run.id}.json", report)
     return report

@@ -52,7 +52,7 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
     at = replication.advance(connection)
     found = Salvage(node=None, standby=standby, begin=at.received, end=None, reached=at.received, seconds=0.0)
     try:
-        node, timeline = _last_primary(runtime, dead, at)
+        node, timeline, unread = _last_primary(runtime, dead, at)
         found = replace(found, node=node)
         layout = _layout(runtime, node, timeline, at)
         wal = Wal(_source(runtime, node), layout)
@@ -67,6 +67,8 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
             now = replication.advance(connection).replayed
             if found.trouble and now >= found.begin and not wal.goes_on(now):
                 found = replace(found, end=now, reached=now, trouble=None)  # the machine had failed, a page is torn
+        if unread and not found.trouble:
+            found = replace(found, end=None, trouble=f"the last primary may have been another: {unread}")
     except (HaopError, OSError) as error:
         whose = error.node if isinstance(error, _UnreadableError) else found.node
         found = replace(found, node=whose, trouble=_reason(error))
@@ -105,8 +107,8 @@ def _replayed(connection: BoundedConnection, found: Salvage, end: Lsn) -> Salvag
     return replace(found, reached=reached, trouble=f"no progress in {_STUCK_SECONDS:g} s")
 
 
-def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int]:
-    """The node that was primary last, and the timeline of its data.
+def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int, str]:
+    """The node that was primary last, as far as can be told; the timeline of its data; why others cannot be read.
 
     Raises:
         _UnreadableError: there is none, or its data cannot be read.
@@ -128,7 +130,7 @@ def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[s
     node, *others = [name for name in later if later[name] == last]
     if others:
         raise _UnreadableError(f"{node} and {', '.join(others)} were both primary on timeline {last}", node=node)
-    return node, last
+    return node, last, "; ".join(f"{name}: {why}" for name, why in unread.items())
 
 
 def _timeline(runtime: Runtime, name: str, at: Advance) -> int:

@@ -8,7 +8,7 @@ from haop.clock import SYSTEM_CLOCK
 from haop.engines import switching
 from haop.engines.base import Terms
 from haop.engines.returning import bring_back
-from haop.errors import HaopError
+from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.decide import FailOver
 from haop.guard.seen import Look
 from haop.model.service import State
@@ -44,7 +44,8 @@ class Acts:
         engine, runtime, at = self._cluster.engine, self._cluster.runtime, time.monotonic()
         found = runtime.state(name)
         primarys = found.state is not State.ABSENT and engine.has_primarys_data(name)
-        return Look(name, at, found.state, found.fenced, primarys, runtime.rejoining(name))
+        ended = found.remark if found.state is State.STOPPED else None
+        return Look(name, at, found.state, found.fenced, primarys, runtime.rejoining(name), ended)
 
     def fail_over(self, decision: FailOver, silent: frozenset[str]) -> str:
         """Fence, salvage, promote; the name of the new primary.
@@ -70,6 +71,8 @@ class Acts:
             self._record(
                 FAILOVER, "failed", decision.old, f"{decision.why}; {', '.join(phases)}; {error.message}", begun
             )
+            if mine and not phases and isinstance(error, NoPrimary | Refused):  # nothing was begun after all
+                heal.clear(project)
             raise
         told = "".join(f"; {each.told}" for each in done.salvaged)
         self._record(

@@ -103,7 +103,7 @@ def primary_of(view: View) -> Node | None:
 def failure(view: View, node: Node, now: float) -> str | None:
     """The evidence that a primary which has answered before is to be replaced; None where it is not."""
     if node.down:
-        return node.exit.how if node.exit else "it does not run"
+        return _ended(node)
     if len([at for at in node.crashes if now - at <= CRASH_LOOP_SECONDS]) >= CRASHES:
         return f"it crashed {CRASHES} times within a minute"
     silent = now - max(node.lived, view.watched_since)
@@ -114,6 +114,13 @@ def failure(view: View, node: Node, now: float) -> str | None:
     if len(away) >= MISSES and away[-1].at - away[0].at >= TURNED_AWAY_SECONDS and not _starting(node):
         return f"it lets no new client in: {away[-1].why}"
     return None
+
+
+def _ended(node: Node) -> str:
+    """How, as the runtime said last: a look may come before the news, and the kernel's reason after it."""
+    if node.look and node.look.ended and (node.exit is None or node.look.at > node.exit.at):
+        return node.look.ended
+    return node.exit.how if node.exit else "it does not run"
 
 
 def candidates(view: View, primary: Node | None, now: float) -> tuple[list[Node], list[Node]]:
@@ -198,8 +205,7 @@ def _redundancy(view: View, primary: Node, now: float) -> Decision | None:
         if node is primary or (node.look and node.look.on_its_way and not node.down):
             continue
         if node.down:
-            why = node.exit.how if node.exit else "it does not run"
-            if decision := _bring_back(node, why, now):
+            if decision := _bring_back(node, _ended(node), now):
                 return decision
         elif node.role is Role.STANDBY and now - node.answered <= _ANSWERS_SECONDS:
             idle = now - max(node.streamed, view.watched_since, view.began)

@@ -29,6 +29,7 @@ class Guard:
         self._acts = Acts(cluster)
         self._view = View.of([node.name for node in cluster.project.spec.nodes], time.monotonic())
         self._returning: dict[str, float] = {}  # who was brought back, and does not stream yet; since when
+        self._told: tuple[str | None, str | None] | None = None
         self._told_at = 0.0
 
     def run(self, until: threading.Event) -> None:
@@ -139,10 +140,10 @@ class Guard:
         return now - node.look.at > (_SELDOM_SECONDS if healthy else _LOOK_SECONDS)
 
     def _tell(self) -> None:
-        """What `haop guard status` shows."""
-        now = time.monotonic()
-        if now - self._told_at < _TELL_SECONDS:
+        """What `haop guard status` shows: at once where it is something else than before."""
+        now, primary = time.monotonic(), primary_of(self._view)
+        sees = (self._view.busy, primary.name if primary else None)
+        if sees == self._told and now - self._told_at < _TELL_SECONDS:
             return
-        self._told_at = now
-        primary = primary_of(self._view)
-        self._acts.write_state(self._view.busy, primary.name if primary else None, self._probes.trouble)
+        self._told, self._told_at = sees, now
+        self._acts.write_state(*sees, self._probes.trouble)

@@ -17,6 +17,8 @@ CRASH_LOOP_SECONDS = 60.0
 SETTLED_SECONDS = 5.0
 # A session may outlive its postmaster by a moment, and answer.
 _OUTLIVES_SECONDS = 0.5
+# An end that is heard of so soon after the guard could not watch, or might not act, may be an older one.
+_LATE_SECONDS = 1.0
 _CRASHED = {NoAnswer.LOST, NoAnswer.STARTING}
 _KEPT = 16
 
@@ -61,6 +63,7 @@ class Look:
     fenced: bool
     primarys: bool  # its data would start as a primary
     on_its_way: bool = False  # it runs to become a standby again
+    ended: str | None = None  # how, where it does not run and the runtime can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ def see(view: View, seen: Seen) -> View:
     if name not in view.nodes:
         return view
     node = view.nodes[name]
-    if isinstance(seen, Exit) and seen.at < view.watched_since:  # somebody may have started it since then
+    if isinstance(seen, Exit) and seen.at < view.watched_since + _LATE_SECONDS:  # it may have been started since then
         return replace(view, nodes={**view.nodes, name: replace(node, look=None)})
     return replace(view, nodes={**view.nodes, name: _node(node, seen)})
 

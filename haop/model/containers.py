@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from haop.model.pages import PagesSpec
 from haop.model.table import SpecError, Table
 
 _SIZE = re.compile(r"\d+[kmg]b?")
@@ -13,6 +14,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _FOLDER = re.compile(r"[^/~].*")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
+_DEMO = {"read": "/", "write": "/api/beat/"}  # compose/web/inventory/urls.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class WebSecrets(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSpec:
-    """The user's own application."""
+    """The user's own application; with neither image nor build, haop's demo."""
 
     image: str | None
     build: str | None  # a folder, relative to the project's
@@ -98,6 +100,7 @@ class WebSpec:
     command: tuple[str, ...] = ()
     secrets: WebSecrets = WebSecrets.FILES
     environment: Mapping[str, str] = field(default_factory=dict)
+    pages: PagesSpec | None = None  # that a drill asks for
 
     @property
     def wanted(self) -> set[str]:
@@ -109,16 +112,20 @@ class WebSpec:
         """Validate `[web]`."""
         environment = table.table("environment", required=False)
         port = table.whole("port", at_least=1, at_most=65535, default=8000)
+        image = table.shaped("image", _IMAGE, "the name of an image such as postgres:17")
+        build = table.shaped("build", _FOLDER, "a folder relative to that of haop.toml")
+        known = _DEMO if not (image or build) else {}
         spec = cls(
-            image=table.shaped("image", _IMAGE, "the name of an image such as postgres:17"),
-            build=table.shaped("build", _FOLDER, "a folder relative to that of haop.toml"),
+            image=image,
+            build=build,
             port=port,
             listens_on=table.whole("listens_on", at_least=1, at_most=65535, default=port),
             command=table.texts("command"),
             secrets=WebSecrets(table.choice("secrets", tuple(map(str, WebSecrets)), "files")),
             environment=_environment(environment),
+            pages=PagesSpec.from_table(table, f"http://127.0.0.1:{port}", **known),
         )
-        if (spec.image is None) == (spec.build is None):
+        if spec.image and spec.build:
             raise SpecError(table.key("image"), "expected either image or build, the folder of a Dockerfile")
         table.close()
         return spec

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from haop.model.containers import ComposeSpec, RedisSpec, WebSpec
+from haop.model.pages import PagesSpec
 from haop.model.table import SpecError, Table
 
 POSTGRES_VERSIONS = (15, 16, 17, 18)
@@ -118,6 +119,12 @@ class ClusterSpec:
     compose: ComposeSpec = field(default_factory=ComposeSpec)
     redis: RedisSpec | None = None
     web: WebSpec | None = None
+    outside: PagesSpec | None = None  # of an application that haop does not run
+
+    @property
+    def pages(self) -> PagesSpec | None:
+        """Pages that a drill asks for."""
+        return self.web.pages if self.web else self.outside
 
     @property
     def addons(self) -> Mapping[str, RedisSpec | WebSpec]:
@@ -170,6 +177,7 @@ class ClusterSpec:
             compose=ComposeSpec.from_table(top.table("compose", required=False)),
             redis=RedisSpec.from_table(redis) if runtime == "compose" else None,
             web=WebSpec.from_table(web) if "web" in document and runtime == "compose" else None,
+            outside=PagesSpec.outside(web) if "web" in document and runtime != "compose" else None,
         )
         _addons_fit(spec, document)
         _room(spec)
@@ -220,7 +228,7 @@ def _nodes(top: Table) -> tuple[NodeSpec, ...]:
 def _addons_fit(spec: ClusterSpec, document: Mapping[str, Any]) -> None:
     """Services beside the database need containers, names and ports of their own."""
     if spec.runtime != "compose":
-        if alone := next((name for name in ("redis", "web", "compose") if name in document), None):
+        if alone := next((name for name in ("redis", "compose") if name in document), None):
             raise SpecError(alone, f'only with runtime = "compose", not {spec.runtime!r}')
         if spec.adopted:
             raise SpecError("nodes", f'volume: only with runtime = "compose", not {spec.runtime!r}')

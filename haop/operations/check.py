@@ -8,6 +8,7 @@ from haop.errors import ConnectionFailed, NoPrimary
 from haop.model.checking import Check, Checked, NotRead, Outcome, Reading, judge_role, judge_tables
 from haop.model.hba import judge_rules
 from haop.model.status import ClusterStatus, Reachable, Unreachable
+from haop.operations import application
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.postgres import privileges, proving
@@ -18,13 +19,16 @@ PATIENCE_SECONDS = 15.0
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-def check(cluster: Cluster, progress: Progress, *, contents: bool, patience: float = PATIENCE_SECONDS) -> Checked:
+def check(
+    cluster: Cluster, progress: Progress, *, contents: bool, url: str | None = None, patience: float = PATIENCE_SECONDS
+) -> Checked:
     """Prove, and return what was found; writes one token a table to the WAL, and nothing else.
 
     Args:
         cluster: one primary answers; nodes that do not are named as not compared.
         progress: told what is looked at.
         contents: compare checksums of all contents too, not only the numbers of rows.
+        url: of an application's health endpoint, to be held against the cluster.
         patience: seconds to wait for a standby to replay.
 
     Raises:
@@ -34,7 +38,12 @@ def check(cluster: Cluster, progress: Progress, *, contents: bool, patience: flo
     if not status.primary:
         names = " and ".join(node.name for node in status.primaries)
         raise NoPrimary(f"{names} both accept writes" if names else "no node accepts writes", hint="haop status")
-    return _Checking(cluster, status, status.primary, progress, contents=contents, patience=patience).run()
+    found = _Checking(cluster, status, status.primary, progress, contents=contents, patience=patience).run()
+    if url is None:
+        return found
+    with progress.step(f"what the application says at {url}"):
+        said = application.check(url, cluster.engine.observe())  # the tables may have taken hours
+    return replace(found, checks=(*found.checks, said))
 
 
 class _Checking:

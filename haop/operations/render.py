@@ -80,6 +80,7 @@ def write(project: Project, files: Mapping[str, str]) -> Rendering:
 
 def _replace(path: Path, text: str) -> None:
     """Whole or not at all; readable for the servers' user."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_name(f".{path.name}.new")
     making.write_text(text, encoding="utf-8")
     making.chmod(0o755 if path.suffix == ".sh" else 0o644)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from haop.model.status import Unreachable
 from haop.operations import (
     confirming,
     converge,
+    footing,
     guarding,
     heal,
     maintenance,
@@ -27,13 +28,11 @@ from haop.operations import (
     strays,
     verify,
 )
-from haop.operations.audit import audited, record
+from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan
 from haop.operations.progress import Progress
 from haop.operations.survey import survey
-from haop.postgres import replication, roles
-from haop.postgres.connection import BoundedConnection, connected
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
@@ -135,7 +134,7 @@ class _Up:
         self.require_one_primary()
         heal.point_the_lost(self.cluster)
         with self.progress.step("roles and slots"):
-            self.converge()
+            footing.converge(self.cluster)
         self.start_standbys(plan.standbys)
         for name in plan.rejoin:
             with self.progress.step(f"rejoin {name}"):
@@ -166,7 +165,7 @@ class _Up:
         with self.progress.step(f"{told}database"), self.ended_together(empty):
             # Those that run, too: from now on the runtime may start them by itself.
             self.start((*names, *addons, *(name for name in self.nodes if self.runs(name))))
-            self.make_database()
+            footing.make_database(self.cluster)
             self.await_clones(empty)
             self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
 
@@ -216,36 +215,8 @@ class _Up:
                 waiting_for=f"{', '.join(names)} to be cloned",
             )  # fmt: skip
 
-    def make_database(self) -> None:
-        spec = self.cluster.project.spec
-        with self.primary() as link:
-            link.execute("SET synchronous_commit = local")  # the standbys that would confirm may be yet to start
-            done = roles.ensure_database(link, spec.database, spec.owner, self.cluster.secrets.monitor_user)
-        if done:
-            record(self.cluster.project, "change database", done)
-
-    def converge(self) -> None:
-        """What a running primary must have before a standby can follow it."""
-        own, spec = self.cluster.secrets, self.cluster.project.spec
-        wanted = {
-            "owner": (spec.owner, own.database_password),
-            "replication": (own.replication_user, own.replication_password),
-            "rewind": (own.rewind_user, own.rewind_password),
-            "monitor": (own.monitor_user, own.monitor_password),
-        }
-        with self.primary() as link:
-            link.execute("SET synchronous_commit = local")
-            roles.ensure_roles(link, wanted)
-            replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != self._primary()])
-            passwords.converge(self.cluster, link)
-
-    def primary(self) -> AbstractContextManager[BoundedConnection]:
-        """A connection to the primary that waits a minute for an answer."""
-        endpoint = self.cluster.runtime.endpoint(self._primary())
-        return connected(endpoint, self.cluster.engine.admin, answer_seconds=60)
-
     def verify(self) -> None:
-        everybody = self.nodes - {self._primary()}
+        everybody = self.nodes - {footing.primary_of(self.cluster)}
         for name in filter(self.cluster.runtime.rebuilding, everybody):
             with self.progress.step(f"complete the rebuild of {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
@@ -283,12 +254,6 @@ class _Up:
         ]
         # One question a node: a node that initialises would answer two of them from before and after it has data.
         return bool(observed.primaries) or all(map(self.cluster.engine.is_standby, coming))
-
-    def _primary(self) -> str:
-        primary = self.cluster.engine.observe().primary
-        if not primary:
-            raise NoPrimary("the primary went away", hint="haop status")
-        return primary.name
 
     def _accepts_writes(self, name: str) -> bool:
         observed = self.cluster.engine.observe()

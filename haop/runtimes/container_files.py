@@ -47,20 +47,25 @@ class ContainerFiles:
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """A file of its data."""
-        self._making.ensure(name)
+        self._reach(name)
         return self._containers.read(name, self._data / path)
 
     def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
         """A part of it."""
         from haop.docker import archives  # noqa: PLC0415 - only who asks the engine pays for it
 
-        self._making.ensure(name)
+        self._reach(name)
         return archives.pieces(self._containers, name, self._data / path, offset)
 
     def holds(self, name: str, path: PurePosixPath) -> bool:
         """Whether there is such a file."""
-        self._making.ensure(name)
+        self._reach(name)
         return self._containers.size(name, self._data / path) is not None
+
+    def _reach(self, name: str) -> None:
+        """The engine shows files through a container alone."""
+        if not self._containers.near(name, self._data):
+            self._making.ensure(name)
 
     def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:
         """Copies beside the borrower's data."""

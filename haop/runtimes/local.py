@@ -27,7 +27,6 @@ from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.local_folders import LocalFolders
 
 _HOST = "127.0.0.1"
-_PIECE = 2**17
 
 
 class LocalRuntime:
@@ -212,17 +211,11 @@ class LocalRuntime:
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:
         """From the data directory."""
-        try:
-            return (self._folders.data(name) / path).read_bytes()
-        except FileNotFoundError:
-            return None
+        return self._folders.read(name, path)
 
     def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
         """From the data directory."""
-        with suppress(FileNotFoundError), (self._folders.data(name) / path).open("rb") as file:
-            file.seek(offset)
-            while piece := file.read(_PIECE):
-                yield piece
+        return self._folders.pieces(name, path, offset)
 
     def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:  # noqa: ARG002 - the protocol's signature
         """All servers are one user's: where they lie they can be read."""

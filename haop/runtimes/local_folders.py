@@ -1,13 +1,17 @@
 """What lies where below `.haop/local/`: each node's data, its fence marker beside them, log, record, secrets."""
 
+from collections.abc import Generator
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from haop.errors import HaopError
 from haop.model.service import Service
 from haop.process import RunAs
 from haop.runtimes import account, log_files, markers, private_files
 
 _LOG_LIMIT = 10 * 2**20
+_PIECE = 2**17
 
 
 class LocalFolders:
@@ -30,6 +34,20 @@ class LocalFolders:
     def data(self, name: str) -> Path:
         """The data directory."""
         return self.home / name / "data"
+
+    def read(self, name: str, path: PurePath) -> bytes | None:
+        """A file of the data; None where there is none."""
+        try:
+            return (self.data(name) / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def pieces(self, name: str, path: PurePath, offset: int) -> Generator[bytes, None, None]:
+        """The same from a byte on, piece by piece; nothing where there is none."""
+        with suppress(FileNotFoundError), (self.data(name) / path).open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                yield piece
 
     def beside(self, name: str, what: str) -> Path:
         """Something of the data that is not in them."""
@@ -70,10 +88,19 @@ class LocalFolders:
             return ""
 
     def mark(self, name: str, word: str) -> None:
-        """Write the fence marker whole or not at all, and onto the disk before returning."""
+        """Write the fence marker whole or not at all, and onto the disk before returning.
+
+        Raises:
+            HaopError: it is not there.
+        """
         marker = self.beside(name, "fence")
-        private_files.write(marker, f"{word}\n", self.run_as)
-        private_files.sync_folder(marker.parent)
+        try:
+            private_files.write(marker, f"{word}\n", self.run_as, self.beside(name, "fence.room"))
+            private_files.sync_folder(marker.parent)
+        except OSError as error:
+            raise HaopError(
+                f"cannot mark {name}: {error.strerror}", hint="promote nothing; look at the disk"
+            ) from error
 
     def give_back(self, name: str) -> None:
         """What the marker said before a rebuild, unless that is only about to remove what it has replaced."""

@@ -67,9 +67,10 @@ def check_port(node: NodeSpec) -> None:
 
 def check_port_unchanged(node: NodeSpec, data: Path) -> None:
     """Refuse another port than the one on which a node runs: the fourth line of its lock file (miscadmin.h)."""
-    with suppress(FileNotFoundError, IndexError):
-        port = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[3]
-        if port != str(node.port):
+    with suppress(FileNotFoundError, ValueError):
+        process, _, _, port, *_ = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        # Negative: a session without a server, as pg_rewind runs one first; it listens nowhere.
+        if port != str(node.port) and not process.startswith("-"):
             raise Refused(
                 f"{node.name} runs on port {port}; haop.toml says {node.port}",
                 hint=f"set it back to {port}, run haop down, and change it then",

@@ -5,13 +5,21 @@ from pathlib import Path
 
 from haop.process import RunAs
 
+_NEW = os.O_CREAT | os.O_EXCL
 
-def write(path: Path, text: str, run_as: RunAs) -> None:
-    """Whole or not at all, and onto the disk; its folder's entry is not."""
+
+def write(path: Path, text: str, run_as: RunAs, room: Path | None = None) -> None:
+    """Whole or not at all, and onto the disk; its folder's entry is not. It may take the room of another file there."""
     making = path.with_name(f"{path.name}.new")
     making.unlink(missing_ok=True)
-    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    try:
+        descriptor = os.open(room or making, os.O_WRONLY | os.O_NOFOLLOW | (0 if room else _NEW), 0o600)
+        making = room or making
+    except FileNotFoundError:
+        descriptor = os.open(making, os.O_WRONLY | _NEW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        file.truncate()
         file.flush()
         os.fsync(file.fileno())
     own(making, run_as)

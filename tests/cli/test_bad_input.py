@@ -163,7 +163,6 @@ def test_a_key_that_cannot_be_used(refused: Refusals, shop: Path, old: str, new:
         ("^enabled = .*# default.*", "enabeld = true", "redis.enabeld: unknown key; did you mean 'enabled'?"),
         ("^image = .*", 'image = "Redis"', "redis.image: expected the name of an image such as"),
         (r"^port = \d+ +# published.*", "port = 0", "redis.port: expected a whole number from 1 to 65535, not 0"),
-        (r"^# \[web\].*", "[web]", "web.image: expected either image or build, the folder of a Dockerfile"),
         (r"^# \[web\].*", '[web]\nimage = "a"\nbuild = "."', "web.image: expected either image or build"),
         (r"^# \[web\].*", '[web]\nimage = "a b"', "web.image: expected the name of an image such as"),
         (r"^# \[web\].*", '[web]\nimage = "a"\nport = "80"', "web.port: expected a whole number from 1 to 65535"),
@@ -171,6 +170,7 @@ def test_a_key_that_cannot_be_used(refused: Refusals, shop: Path, old: str, new:
         (r"^# \[web\].*", '[web]\nimage = "a"\ncommand = "run it"', "web.command: expected a list of strings such as"),
         (r"^# \[web\].*", '[web]\nimage = "a"\nsecrets = "none"', "web.secrets: expected files or env, not 'none'"),
         (r"^# \[web\].*", '[web]\nimage = "a"\nimages = "b"', "web.images: unknown key; did you mean 'image'?"),
+        (r"^# \[web\].*", '[web]\nimage = "a"\nread_page = "x"', "web.read_page: expected a path such as /items/"),
         (r"^# \[web\].*", '[web]\nimage = "a"\nenvironment = "A=1"', "web.environment: expected a table"),
         (r"^# \[web\].*", '[web]\nimage = "a"\n[web.environment]\nA-B = 1', "web.environment.A-B: expected a variable"),
         (r"^# \[web\].*", '[web]\nimage = "a"\n[web.environment]\nA = [1]', "web.environment.A: expected a variable"),
@@ -196,7 +196,27 @@ def test_ports_of_the_stack_that_clash(refused: Refusals, stack: Path) -> None:
         refused("-C", "stack", "up", says=(f"haop.toml: web.port: {port} is the port of {holder} already",))
 
 
-@pytest.mark.parametrize("table", ["redis", "web", "compose"])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", 'web.url: expected a URL: with runtime = "local" haop runs no application'),
+        ('url = "127.0.0.1:8000"', "web.url: expected a scheme, a host and a port such as http://127.0.0.1:8000"),
+        ('url = "http://a:b@host/"', "web.url: expected a scheme, a host and a port"),
+        ('url = "http://h:port"', "web.url: expected a scheme, a host and a port"),
+        ('url = "http://h:1/shop"', "web.url: expected a scheme, a host and a port"),
+        ('url = "http://h:1"\nread_page = "/é"', "web.read_page: expected a path such as /items/"),
+        ('url = "http://h:1"\nread_page = "items"', "web.read_page: expected a path such as /items/"),
+        ('url = "http://h:1"\nwrite_page = 1', "web.write_page: expected a string that is not empty"),
+        ('url = "http://h:1"\nimage = "a"', "web.image: unknown key"),
+    ],
+)
+def test_an_application_that_haop_does_not_run(refused: Refusals, shop: Path, text: str, says: str) -> None:
+    with (shop / "haop.toml").open("a") as config:
+        config.write(f"\n[web]\n{text}\n")
+    refused("-C", "shop", "up", says=(f"error: {shop}/haop.toml: {says}",))
+
+
+@pytest.mark.parametrize("table", ["redis", "compose"])
 def test_what_stands_beside_the_nodes_needs_containers(refused: Refusals, shop: Path, table: str) -> None:
     with (shop / "haop.toml").open("a") as config:
         config.write(f"\n[{table}]\n")

@@ -42,12 +42,13 @@ SPEC_KEYS = {
     "objectives": {"write_recovery", "read_recovery", "lost_writes"},
 }
 # What only one runtime has. [web] is a comment: its image and its build exclude each other.
+PAGES = {"read_page", "write_page", "health_page"}
 RUNTIME_KEYS = {
-    "local": {"local": {"user", "bindir"}},
+    "local": {"local": {"user", "bindir"}, "web": {"url", *PAGES}},
     "compose": {
         "compose": {"image", "memory", "cpus", "shm_size", "init_scripts"},
         "redis": {"enabled", "image", "port"},
-        "web": {"image", "build", "port", "listens_on", "command", "secrets", "environment"},
+        "web": {"image", "build", "port", "listens_on", "command", "secrets", "environment", *PAGES},
     },
 }
 
@@ -281,7 +282,7 @@ def commands() -> Iterator[tuple[str, ...]]:
 def test_help_of_every_command_has_examples(haop: Haop, command: tuple[str, ...]) -> None:
     done = haop(*command, "--help")
     assert done.code == 0
-    assert re.search(r"^ +Examples:\n +haop ", done.out, re.MULTILINE), done.out
+    assert re.search(r"^ +Examples:\n +(sudo )?haop ", done.out, re.MULTILINE), done.out
     assert re.match(r"Usage: .*\n( +.*\n)*\n  \S", done.out), "what it does, in words"
     assert ("Exit codes:" in done.out) or command not in HAVE_CODES_OF_THEIR_OWN
     assert not done.err

@@ -83,6 +83,22 @@ def execute(cluster: Cluster, service: str, script: str, *, user: str | None = N
     return docker("exec", *(("--user", user) if user else ()), container(cluster, service), "sh", "-c", script)
 
 
+_EAT = r"""
+my @eaten; while (1) { push @eaten, "x" x 1048576 }
+"""
+
+
+def run_out_of_memory(cluster: Cluster, node: str) -> None:
+    """A process in the node's container takes all; the kernel is told to end the server for it."""
+    execute(cluster, node, "echo 1000 >/proc/1/oom_score_adj", user="postgres")
+    before = inspect(cluster, node)["State"]["StartedAt"]
+    ask("exec", container(cluster, node), "perl", "-e", _EAT)
+    wait_until(
+        lambda: (found := inspect(cluster, node)["State"])["StartedAt"] != before or not found["Running"],
+        deadline=60, waiting_for=f"{node} to be killed",
+    )  # fmt: skip
+
+
 def left(name: str) -> list[str]:
     """Containers, volumes and networks of that Compose project."""
     mine = f"label=com.docker.compose.project={name}"

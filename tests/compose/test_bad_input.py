@@ -17,7 +17,6 @@ import pytest
 
 from haop.model.service import State
 from haop.operations.cluster import Cluster
-from haop.waiting import wait_until
 from tests import support
 from tests.cli.test_bad_input import Refusals, edit, snapshot
 from tests.compose import stacks
@@ -341,22 +340,6 @@ def test_a_node_that_was_disconnected_by_hand_is_named_and_mended_by_up(live: Cl
         assert stacks.execute(live, "db1", f"getent hosts {known}")
 
 
-EAT = r"""
-my @eaten; while (1) { push @eaten, "x" x 1048576 }
-"""
-
-
-def run_out_of_memory(cluster: Cluster, node: str) -> None:
-    """A process in the node's container takes all; the kernel is told to end the server for it."""
-    stacks.execute(cluster, node, "echo 1000 >/proc/1/oom_score_adj", user="postgres")
-    before = stacks.inspect(cluster, node)["State"]["StartedAt"]
-    stacks.ask("exec", stacks.container(cluster, node), "perl", "-e", EAT)
-    wait_until(
-        lambda: (found := stacks.inspect(cluster, node)["State"])["StartedAt"] != before or not found["Running"],
-        deadline=60, waiting_for=f"{node} to be killed",
-    )  # fmt: skip
-
-
 def test_a_node_that_ran_out_of_memory_is_named_and_brought_back_by_up(folder: Path, haop: Haop) -> None:
     def small(made: Cluster) -> Cluster:
         edit(config(made), "^# memory = .*", 'memory = "128m"')
@@ -365,7 +348,7 @@ def test_a_node_that_ran_out_of_memory_is_named_and_brought_back_by_up(folder: P
     with stacks.up_and_running(folder / "shop", small) as cluster:
         # The engine would start it again at once, and nobody would see how it ended.
         stacks.docker("update", "--restart", "no", stacks.container(cluster, "db2"))
-        run_out_of_memory(cluster, "db2")
+        stacks.run_out_of_memory(cluster, "db2")
         assert stacks.inspect(cluster, "db2")["State"]["OOMKilled"]
         told = haop("-C", "shop", "status")
         assert told.code == 3

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from haop.cli.app import app
 from haop.drills import past
 from haop.drills.drill import FailoverDrill
-from haop.drills.faults import Fault, obstacle
+from haop.drills.faults import Fault, injected, obstacle
 from haop.model.containers_health import CUT_OFF
 from haop.model.health import Health
 from haop.model.service import State
@@ -153,6 +153,32 @@ def test_a_drill_that_is_told_to_end_says_how_to_heal(shop: Shop, ending: signal
     found = {finding.code: finding for finding in status.observe(shop.cluster).findings}
     assert f"drill failover {fault} of " in found["interrupted"].message
     assert found["interrupted"].hint == "bring everything back: haop drill heal"
+    shop.heal()
+    shop.assert_whole(content)
+
+
+@only_local  # the moment counts, and no engine can be made to take its time
+@pytest.mark.parametrize("fault", [Fault.PAUSE, Fault.KILL])
+def test_what_begins_to_break_breaks_before_it_is_mended(
+    shop: Shop, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine does what it was asked for, though nobody waits for its answer any more."""
+    cluster, content, primary = shop.cluster, shop.order(), support.primary_of(shop.cluster)
+    really = getattr(cluster.runtime, fault)
+
+    def takes_its_time(node: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        really(node)
+
+    monkeypatch.setattr(cluster.runtime, fault, takes_its_time)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), injected(cluster, fault, heal.begin(cluster.project, "drill", primary)):
+            pytest.fail("it was interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cluster.runtime.state(primary).state is (State.RUNNING if fault is Fault.PAUSE else State.STOPPED)
     shop.heal()
     shop.assert_whole(content)
 

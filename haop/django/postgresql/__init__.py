@@ -1,0 +1,1 @@
+"""A database backend of Django: PostgreSQL's own, following a cluster."""
