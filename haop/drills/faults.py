@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from haop.errors import Refused
+from haop.interrupts import held_back
 from haop.operations import heal
 from haop.operations.cluster import Cluster
 from haop.runtimes.base import Partitionable, Runtime
@@ -83,8 +83,8 @@ def injected(cluster: Cluster, fault: Fault, record: heal.Open) -> Iterator[floa
     heal.write(cluster.project, replace(record, fault=str(fault)))
     runtime, node, begun = cluster.runtime, record.node, time.monotonic()
     try:
-        with ThreadPoolExecutor(max_workers=1) as undisturbed:  # left when its thread has ended, by Ctrl-C too
-            undisturbed.submit(_break, runtime, fault, node).result()
+        with held_back():
+            _break(runtime, fault, node)
         yield begun
     finally:
         if fault is Fault.PAUSE:

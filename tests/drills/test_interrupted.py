@@ -157,7 +157,6 @@ def test_a_drill_that_is_told_to_end_says_how_to_heal(shop: Shop, ending: signal
     shop.assert_whole(content)
 
 
-@only_local  # the moment counts, and no engine can be made to take its time
 @pytest.mark.parametrize("fault", [Fault.PAUSE, Fault.KILL])
 def test_what_begins_to_break_breaks_before_it_is_mended(
     shop: Shop, fault: Fault, monkeypatch: pytest.MonkeyPatch
@@ -166,12 +165,11 @@ def test_what_begins_to_break_breaks_before_it_is_mended(
     cluster, content, primary = shop.cluster, shop.order(), support.primary_of(shop.cluster)
     really = getattr(cluster.runtime, fault)
 
-    def takes_its_time(node: str) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.3)
+    def interrupted(node: str) -> None:
+        signal.raise_signal(signal.SIGINT)
         really(node)
 
-    monkeypatch.setattr(cluster.runtime, fault, takes_its_time)
+    monkeypatch.setattr(cluster.runtime, fault, interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt), injected(cluster, fault, heal.begin(cluster.project, "drill", primary)):
