@@ -10,7 +10,6 @@ from typing import Any, NoReturn, Self, TypeVar
 import psycopg
 from psycopg import pq
 from psycopg.abc import PQGen
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from haop.django.routes import ROUTES, Route
@@ -20,8 +19,6 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 1.5
 _LIVES_SECONDS = 1.0
 _MISSES = 2  # a machine under load may be late once
-# Parameters of the driver's, and not libpq's.
-_OF_PSYCOPG = {"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"}
 # Asks for TLS (PostgreSQL's documentation, "Message Formats", SSLRequest): each living postmaster answers with a byte.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -44,8 +41,7 @@ class FollowingConnection(psycopg.Connection[TupleRow]):
             RouteDown: no host serves. Nothing was sent.
             psycopg.OperationalError: as the driver does.
         """
-        trial = partial(_open_and_close, conninfo, parameters)
-        return route_of(parameters).connect(partial(cls._open, conninfo, parameters), trial)
+        return route_of(parameters).connect(partial(cls._open, conninfo, parameters))
 
     @classmethod
     def _open(cls, conninfo: str, parameters: Mapping[str, Any], place: Mapping[str, str]) -> Self:
@@ -76,7 +72,7 @@ class FollowingConnection(psycopg.Connection[TupleRow]):
     def _hangs(self) -> NoReturn:
         why = f"does not answer any more; waited {PATIENCE_SECONDS + _MISSES * _LIVES_SECONDS:g} s"
         self.pgconn.finish()
-        self.route.hangs(self.place, why)
+        self.route.hangs(self.route.hosts.index(self.place), why)
         raise psycopg.OperationalError(f"{':'.join(self.place)} {why}")
 
     def is_gone(self) -> bool:
@@ -107,23 +103,6 @@ def route_of(parameters: Mapping[str, Any]) -> Route:
     wants = str(parameters.get("target_session_attrs") or "any")
     pairs = tuple(zip(hosts, ports, strict=True))
     return ROUTES.get(pairs, wants, parameters.get("dbname"), parameters.get("user"))
-
-
-def _open_and_close(conninfo: str, parameters: Mapping[str, Any], place: Mapping[str, str]) -> "_Tried":
-    """One call of libpq: a thread of many would wait for its turn in Python at every step of the driver's own way."""
-    words = {key: value for key, value in parameters.items() if key not in _OF_PSYCOPG}
-    pgconn = pq.PGconn.connect(make_conninfo(conninfo, **{**words, **place}).encode())
-    if pgconn.status != pq.ConnStatus.OK:
-        raise psycopg.OperationalError(pgconn.error_message.decode(errors="replace"))
-    pgconn.finish()
-    return _Tried()
-
-
-class _Tried:
-    """A connection that was good, and is closed."""
-
-    def close(self) -> None:
-        """It is."""
 
 
 def lives(host: str, port: str) -> bool:

@@ -66,36 +66,36 @@ class Route:
         self._last = 0  # where the last connection was made
         self._served: dict[int, float] = {}  # when each host did so last (monotonic clock)
         self._lock = threading.Lock()
-        self._trial: Opener[Any] | None = None
+        self._opener: Opener[Any] | None = None
 
-    def connect(self, opener: Opener[T], trial: Opener[Any]) -> T:
+    def connect(self, opener: Opener[T]) -> T:
         """The first connection that can be made, of the hosts in the order in which they are likely to serve.
 
         Args:
-            opener: connects with libpq's parameters host, port and target_session_attrs, and those it knows itself.
-            trial: the same for the background, for a connection that is closed at once.
+            opener: connects with libpq's parameters host, port and target_session_attrs, and those it knows itself. The
+                background uses it too, and closes what it gets at once: while it waits, other threads must run.
 
         Raises:
             RouteDown: no host serves, or none did a moment ago.
             psycopg.OperationalError: a server refuses this login, or has no room for another connection.
         """
-        self._trial = trial
+        self._opener = opener
         if self.down:
             raise RouteDown(f"{self}: {self.down.reason}")
         return self._try(opener)
 
     def try_again(self) -> None:
         """Whether a host serves by now."""
-        if self._trial:
+        if self._opener:
             with suppress(psycopg.OperationalError):
-                self._try(self._trial).close()
+                self._try(self._opener).close()
 
     def reach_shunned(self) -> None:
         """Whether hosts that did not answer do by now, as whatever."""
         for index in tuple(self.shunned):
             try:
-                assert self._trial, "nobody is shunned before an attempt"
-                self._trial(self._parameters(index, "any")).close()
+                assert self._opener, "nobody is shunned before an attempt"
+                self._opener(self._parameters(index, "any")).close()
             except psycopg.OperationalError as error:
                 if not _is_there(str(error)):
                     continue
@@ -108,10 +108,10 @@ class Route:
         if self.hosts[self._last] == place:
             self._last = (self._last + 1) % len(self.hosts)
 
-    def hangs(self, place: tuple[str, str], reason: str) -> None:
+    def hangs(self, index: int, reason: str) -> None:
         """That host accepts connections and says nothing: those that are there already are of no use either."""
-        ROUTES.hanging.add(place)
-        self._shun(self.hosts.index(place), reason)
+        ROUTES.hanging.add(self.hosts[index])
+        self._shun(index, reason)
 
     def _try(self, opener: Opener[T]) -> T:
         problems, refusal, begun = self.shunned.copy(), None, time.monotonic()
@@ -122,7 +122,8 @@ class Route:
                 problems[index] = _line(str(error))
                 if not _is_there(str(error)):
                     if self._served.get(index, -math.inf) < begun:  # else it has answered somebody meanwhile
-                        self._shun(index, problems[index])
+                        late = isinstance(error, psycopg.errors.ConnectionTimeout)
+                        (self.hangs if late else self._shun)(index, problems[index])
                 elif any(part in str(error) for part in _REFUSES):
                     refusal = error
             else:

@@ -1,5 +1,6 @@
 """A real application server on a real cluster, while servers are killed, stopped, hang, and come back."""
 
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -112,9 +113,19 @@ def test_a_server_that_hangs_costs_one_wait_and_not_one_a_request(plain: Cluster
             assert site.browser().post("/add").status == 503
         assert time.monotonic() - begun < first.seconds + 5
         assert site.browser().get("/report").json["node"] == new
+        assert_nobody_waits(site)
         plain.runtime.resume(old)
         wait_until(lambda: site.browser().post("/add").status == 200, deadline=30, waiting_for="pages to save again")
         assert site.browser().get("/").json["node"] == old
+
+
+def assert_nobody_waits(site: Served) -> None:
+    """Who asks after a server that hangs, in the background, keeps no other thread from working meanwhile."""
+    pages = []
+    for _ in range(40):
+        pages.append(site.browser().get("/api/health/live").seconds)
+        time.sleep(0.1)
+    assert statistics.quantiles(pages, n=10)[-1] < 1
 
 
 def test_a_long_statement_is_no_failure(plain: Cluster) -> None:

@@ -17,7 +17,7 @@ from haop.django.signals import database_state_changed
 from haop.waiting import wait_until
 
 HOSTS = (("db1", "5432"), ("db2", "5432"))
-PRIMARY, STANDBY, GONE, FULL, LOCKED = "primary", "standby", "gone", "full", "locked"
+PRIMARY, STANDBY, GONE, FULL, LOCKED, HUNG = "primary", "standby", "gone", "full", "locked", "hung"
 SAYS = {
     GONE: 'connection failed: connection to server at "db1" failed: Connection refused',
     FULL: "FATAL:  sorry, too many clients already",
@@ -46,6 +46,8 @@ class World:
         host, session = place["host"], place["target_session_attrs"]
         self.asked.append((host, session))
         state = getattr(self, host)
+        if state == HUNG:
+            raise psycopg.errors.ConnectionTimeout("connection timeout expired")
         if state in SAYS:
             raise psycopg.OperationalError(SAYS[state])
         if session == READ_WRITE and state == STANDBY:
@@ -76,8 +78,8 @@ def _forgotten() -> Iterator[None]:
 
 def test_writes_go_to_the_primary_and_begin_where_it_was_last() -> None:
     world, (writes, told) = World(db1=STANDBY, db2=PRIMARY), route(READ_WRITE)
-    assert writes.connect(world.open, world.open).host == "db2"
-    assert writes.connect(world.open, world.open).host == "db2"
+    assert writes.connect(world.open).host == "db2"
+    assert writes.connect(world.open).host == "db2"
     assert world.asked == [("db1", READ_WRITE), ("db2", READ_WRITE), ("db2", READ_WRITE)]
     assert (told, writes.shunned) == ([], {})
 
@@ -88,33 +90,41 @@ def test_writes_go_to_the_primary_and_begin_where_it_was_last() -> None:
 )
 def test_reads_prefer_a_standby_and_take_the_primary(db1: str, db2: str, expected: str) -> None:
     world, (reads, told) = World(db1=db1, db2=db2), route(PREFER_STANDBY)
-    assert reads.connect(world.open, world.open).host == expected
+    assert reads.connect(world.open).host == expected
     assert told == []
 
 
 def test_a_host_that_does_not_answer_is_asked_once() -> None:
     world, (writes, _) = World(db1=GONE, db2=PRIMARY), route(READ_WRITE)
     for _ in range(5):
-        assert writes.connect(world.open, world.open).host == "db2"
+        assert writes.connect(world.open).host == "db2"
     assert [host for host, session in world.asked if session == READ_WRITE].count("db1") == 1
     world.db1 = STANDBY
     wait_until(lambda: not writes.shunned, deadline=10, waiting_for="the background to reach it")
 
 
+def test_connections_to_a_host_that_does_not_answer_in_time_are_of_no_use_until_it_does() -> None:
+    world, (writes, _) = World(db1=HUNG, db2=PRIMARY), route(READ_WRITE)
+    assert writes.connect(world.open).host == "db2"
+    assert HOSTS[0] in ROUTES.hanging
+    world.db1 = STANDBY
+    wait_until(lambda: HOSTS[0] not in ROUTES.hanging, deadline=10, waiting_for="the background to reach it")
+
+
 def test_without_a_primary_it_fails_at_once_and_comes_back_by_itself() -> None:
     world, (writes, told) = World(db1=GONE, db2=STANDBY), route(READ_WRITE)
     with pytest.raises(RouteDown, match=r"no primary: db1:5432: .*Connection refused; db2:5432: .*read-only"):
-        writes.connect(world.open, world.open)
+        writes.connect(world.open)
     before = len([session for _, session in world.asked if session == READ_WRITE])
     begun = time.monotonic()
     for _ in range(100):
         with pytest.raises(RouteDown):
-            writes.connect(world.open, world.open)
+            writes.connect(world.open)
     assert time.monotonic() - begun < 5, "no attempt is made"
     assert before == 2
     world.db2 = PRIMARY
     wait_until(lambda: writes.down is None, deadline=10, waiting_for="the background to find the primary")
-    assert writes.connect(world.open, world.open).host == "db2"
+    assert writes.connect(world.open).host == "db2"
     assert [bool(change) for change in told] == [True, False], "each change is told once"
 
 
@@ -122,18 +132,18 @@ def test_without_a_primary_it_fails_at_once_and_comes_back_by_itself() -> None:
 def test_a_server_that_refuses_this_client_is_no_outage(state: str) -> None:
     world, (writes, told) = World(db1=state, db2=STANDBY), route(READ_WRITE)
     with pytest.raises(psycopg.OperationalError) as refused:
-        writes.connect(world.open, world.open)
+        writes.connect(world.open)
     assert not isinstance(refused.value, RouteDown)
     assert (told, writes.down, writes.shunned) == ([], None, {})
 
 
 def test_after_a_connection_was_lost_the_other_host_is_asked_first() -> None:
     world, (writes, _) = World(), route(READ_WRITE)
-    assert writes.connect(world.open, world.open).host == "db1"
+    assert writes.connect(world.open).host == "db1"
     writes.lost(("db1", "5432"))
     world.db1, world.db2 = GONE, PRIMARY
     world.asked.clear()
-    assert writes.connect(world.open, world.open).host == "db2"
+    assert writes.connect(world.open).host == "db2"
     assert world.asked == [("db2", READ_WRITE)]
 
 
@@ -144,11 +154,11 @@ def test_an_attempt_that_ends_after_a_better_one_says_nothing() -> None:
     def late(place: Mapping[str, str]) -> Link:
         if place["host"] == "db2" and world.db2 == STANDBY:
             world.db2 = PRIMARY
-            assert writes.connect(world.open, world.open).host == "db2"
+            assert writes.connect(world.open).host == "db2"
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         return world.open(place)
 
-    assert writes.connect(late, world.open).host == "db2"
+    assert writes.connect(late).host == "db2"
     assert told == []
 
 
@@ -157,7 +167,7 @@ def test_many_threads_see_one_change() -> None:
 
     def ask() -> None:
         with pytest.raises(psycopg.OperationalError):
-            writes.connect(world.open, world.open)
+            writes.connect(world.open)
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
@@ -184,7 +194,7 @@ def test_a_change_is_logged_once_and_sent_as_a_signal(caplog: pytest.LogCaptureF
         with caplog.at_level("INFO", logger="haop.django"):
             for _ in range(3):
                 with pytest.raises(RouteDown):
-                    writes.connect(world.open, world.open)
+                    writes.connect(world.open)
             world.db2 = PRIMARY
             wait_until(lambda: len(heard) == 2, deadline=10, waiting_for="both changes to be told")
     finally:
