@@ -97,6 +97,8 @@ class Route:
                 assert self._opener, "nobody is shunned before an attempt"
                 self._opener(self._parameters(index, "any")).close()
             except psycopg.OperationalError as error:
+                if isinstance(error, psycopg.errors.ConnectionTimeout):  # again: this machine may be late once
+                    ROUTES.hanging.add(self.hosts[index])
                 if not _is_there(str(error)):
                     continue
             ROUTES.hanging.discard(self.hosts[index])
@@ -122,8 +124,7 @@ class Route:
                 problems[index] = _line(str(error))
                 if not _is_there(str(error)):
                     if self._served.get(index, -math.inf) < begun:  # else it has answered somebody meanwhile
-                        late = isinstance(error, psycopg.errors.ConnectionTimeout)
-                        (self.hangs if late else self._shun)(index, problems[index])
+                        self._shun(index, problems[index])
                 elif any(part in str(error) for part in _REFUSES):
                     refusal = error
             else:
