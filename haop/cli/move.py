@@ -69,7 +69,8 @@ def failover(
     """The primary is gone: fence it, salvage what only it has, then promote the most advanced standby.
 
     Refused while a primary answers. What the dead primary has in its WAL and the standby lacks is replayed first, where
-    its disk can be read. A node that is fenced does not start again until: haop rejoin NODE.
+    its disk can be read. A node that is fenced does not start again until: haop rejoin NODE. Where it alone has data
+    that are left, --to NODE --accept-loss makes it primary again, without what others had since.
 
     \b
     Exit codes: 0 promoted, 1 fenced but nothing promoted (the message says why), 2 a primary answers or writes may be

@@ -16,6 +16,7 @@ class Terms:
 
     salvage: bool = True  # replay first what the dead primary has and the standby lacks
     behind: frozenset[str] = frozenset()  # standbys without whose confirmation the primary has acknowledged writes
+    last: frozenset[str] = frozenset()  # nodes that are known to have been primary last, or may have been
     accept_loss: bool = False  # an operator's word: promote, though acknowledged writes may be missing
 
 

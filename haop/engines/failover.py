@@ -1,6 +1,7 @@
 """Replacing a primary that is gone: fence, salvage, promote, in this order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from haop.engines.base import Note, Promotion, Salvage, Terms
@@ -92,6 +93,9 @@ class Failover:
             if self._terms.salvage:
                 dead = [*planned.fence, *_fenced_primaries(engine, status)]
                 found = salvaged(engine.runtime, dead, name, standby)
+                others = self._terms.last - {found.node, name} if found.complete else ()
+                if gone := [other for other in others if engine.is_empty(other)]:
+                    found = replace(found, node=None, end=None, trouble=f"{' or '.join(gone)} was primary last")
                 if found.bytes:
                     self._note("salvaged", name)
             self._judge(status, name, found)

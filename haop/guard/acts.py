@@ -3,17 +3,17 @@
 import json
 import logging
 import time
+from dataclasses import replace
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines import switching
-from haop.engines.base import Terms
 from haop.engines.returning import bring_back
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.decide import FailOver
 from haop.guard.seen import Look
 from haop.model.service import State
 from haop.model.spec import Durability
-from haop.operations import behind, heal, salvage
+from haop.operations import behind, failover, heal, last, salvage
 from haop.operations.cluster import Cluster
 from haop.operations.confirming import Confirming
 from haop.postgres import replication
@@ -63,7 +63,8 @@ class Acts:
             phases.append(f"{event} {node} +{time.monotonic() - begun:.3f} s")
 
         unsure = frozenset() if decision.sure else frozenset(node.name for node in project.spec.nodes)
-        terms = Terms(salvage=project.spec.guard.salvage, behind=behind.names(project) | unsure)
+        terms = failover.terms(self._cluster)
+        terms = replace(terms, behind=terms.behind | unsure)
         _LOG.info("%s: %s; failing over", decision.old or "nobody is primary", decision.why)
         try:
             done = engine.failover(None, heal.noting(project, note), terms=terms, silent=silent)
@@ -100,6 +101,7 @@ class Acts:
         """Clear what a promotion, or a guard that died in the middle of one, may have left."""
         engine, project = self._cluster.engine, self._cluster.project
         engine.tidy_promotion(primary)
+        last.note(project, primary)
         with connected(self._cluster.runtime.endpoint(primary), engine.admin) as link:
             replication.ensure_slots(link, [node.slot for node in project.spec.nodes if node.name != primary])
         heal.point_the_lost(self._cluster)
@@ -117,6 +119,7 @@ class Acts:
         elif len(fenced) == 1 and all(
             engine.is_standby(name) or engine.is_empty(name) for name in names if name not in fenced
         ):
+            heal.require_last(self._cluster, fenced[0])
             if record and record.promoting in names:  # it may be about to end its recovery
                 switching.settle(engine, fenced[0], record.promoting)
             else:

@@ -1,7 +1,9 @@
 """`haop failover`: the primary is gone; fence it, then promote the most advanced standby."""
 
+from haop.engines import switching
 from haop.engines.base import Note, Promotion, Terms
-from haop.operations import behind, confirming, heal, strays
+from haop.model.status import ClusterStatus
+from haop.operations import behind, confirming, heal, last, strays
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 
@@ -9,7 +11,12 @@ from haop.operations.cluster import Cluster
 def terms(cluster: Cluster, *, accept_loss: bool = False) -> Terms:
     """On what terms a standby of that cluster may be promoted now."""
     project = cluster.project
-    return Terms(salvage=project.spec.guard.salvage, behind=behind.names(project), accept_loss=accept_loss)
+    return Terms(
+        salvage=project.spec.guard.salvage,
+        behind=behind.names(project),
+        last=heal.last_primaries(project),
+        accept_loss=accept_loss,
+    )
 
 
 def plan(cluster: Cluster, to: str | None, *, accept_loss: bool = False) -> Promotion:
@@ -22,7 +29,10 @@ def plan(cluster: Cluster, to: str | None, *, accept_loss: bool = False) -> Prom
     if to:
         cluster.require_node(to)
     strays.find(cluster)  # refuses where one of them is the primary: it would not be fenced
-    return cluster.engine.plan_failover(cluster.engine.observe(), to, terms(cluster, accept_loss=accept_loss))
+    status = cluster.engine.observe()
+    if to and accept_loss and _is_all_there_is(cluster, status, to):
+        return Promotion(to, ())
+    return cluster.engine.plan_failover(status, to, terms(cluster, accept_loss=accept_loss))
 
 
 def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool = False) -> Promotion:
@@ -33,6 +43,11 @@ def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool =
     """
     strays.find(cluster)
     with audited(cluster.project, "failover") as outcome:
+        if to and accept_loss and _is_all_there_is(cluster, cluster.engine.observe(), to):
+            switching.reinstate(cluster.engine, to)
+            last.note(cluster.project, to)
+            outcome.detail = f"{to} is primary again; what others had since is lost"
+            return Promotion(to, ())
         agreed = terms(cluster, accept_loss=accept_loss)
         done = cluster.engine.failover(to, heal.noting(cluster.project, note), terms=agreed)
         fenced = f"fenced {', '.join(done.fence)}; " if done.fence else ""
@@ -43,3 +58,9 @@ def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool =
         cluster.engine.await_streaming(others, deadline=60)
         confirming.restore(cluster)
     return done
+
+
+def _is_all_there_is(cluster: Cluster, status: ClusterStatus, name: str) -> bool:
+    """Whether a fenced former primary is the only node that still has the cluster's data, as far as anybody answers."""
+    answers = [*status.primaries, *status.standbys]
+    return not answers and cluster.runtime.state(name).fenced and cluster.engine.was_primary(name)

@@ -16,7 +16,7 @@ from haop.errors import DeadlineExceeded, NoPrimary
 from haop.model.lsn import Lsn
 from haop.model.service import State
 from haop.model.status import Reachable
-from haop.operations import behind, verify
+from haop.operations import behind, last, verify
 from haop.operations.cluster import Cluster
 from haop.postgres import drilling
 from haop.project import Project
@@ -94,6 +94,8 @@ def noting(project: Project, note: Note) -> Note:
             if record := read(project):
                 write(project, replace(record, promoting=node))
         note(event, node)
+        if event == "promoted":
+            last.note(project, node)
 
     return noted
 
@@ -109,11 +111,33 @@ def settle(cluster: Cluster, record: Open) -> None:
     if record.node in names:
         _release(cluster, record.node)
         if _nobody_is_primary(cluster) and runtime.state(record.node).fenced:
+            require_last(cluster, record.node)
             if record.promoting in names:
                 switching.settle(engine, record.node, record.promoting)
             else:
                 switching.reinstate(engine, record.node)
     point_the_lost(cluster)
+
+
+def last_primaries(project: Project) -> frozenset[str]:
+    """The node that was primary last, and the one that was about to be promoted, and may have been."""
+    record = read(project)
+    names = {last.read(project), record.promoting if record else None}
+    return frozenset(node.name for node in project.spec.nodes if node.name in names)
+
+
+def require_last(cluster: Cluster, name: str) -> None:
+    """A fenced node may be primary again only where nobody can have been so after it.
+
+    Raises:
+        NoPrimary: another one may have, and its data are gone.
+    """
+    for other in last_primaries(cluster.project) - {name}:
+        if cluster.engine.is_empty(other):
+            raise NoPrimary(
+                f"{name} is not primary again: {other} may have been since, and its data are gone",
+                hint=f"do without what only {other} had: haop failover --to {name} --accept-loss",
+            )
 
 
 def _nobody_is_primary(cluster: Cluster) -> bool:

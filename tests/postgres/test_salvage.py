@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from haop.engines.salvage import salvaged
-from haop.errors import HaopError, Refused
+from haop.errors import HaopError, NoPrimary, Refused
+from haop.guard.acts import Acts
 from haop.model.health import Health
 from haop.model.lsn import Lsn
 from haop.model.status import Reachable
@@ -308,6 +309,56 @@ def test_a_standby_that_missed_an_earlier_failover_gets_both_timelines(folder: P
         assert paid(cluster, "db3") == (3000, 3000)
         bring_back(cluster)
         assert paid(cluster, "db1") == paid(cluster, "db2") == (3000, 3000)
+
+
+def test_rows_of_a_primary_whose_data_are_gone_are_told_missing(
+    folder: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the primary before it has is replayed, and is not all there was."""
+    with support.running(support.make_project(folder / "shop", runtime=runtime, nodes=3)) as cluster:
+        support.sql(cluster, "db1", "CREATE TABLE paid (id int, body text)")
+        verify.replayed(cluster, *_flushed(cluster, "db1"))
+        cluster.runtime.kill("db1")
+        cluster.runtime.pause("db3")
+        assert failover.execute(cluster, "db2", quiet).node == "db2"
+        support.sql(cluster, "db2", "INSERT INTO paid SELECT generate_series(1, 1000)")
+        cluster.runtime.kill("db2")
+        support.by_hand(cluster, "db2", 'rm -rf "$PGDATA"/*')
+        cluster.runtime.resume("db3")
+        with monkeypatch.context() as patched:
+            patched.setattr(behind, "names", lambda _: frozenset({"db3"}))
+            with pytest.raises(HaopError, match=r"nothing promoted: db3 may lack writes .*: db2 was primary last"):
+                failover.execute(cluster, None, quiet)
+        done = failover.execute(cluster, "db3", quiet, accept_loss=True)
+        assert [(found.node, found.complete, found.missing_bytes) for found in done.salvaged] == [(None, False, None)]
+        assert paid(cluster, "db3") == (0, 0)
+
+
+def test_a_fenced_primary_is_not_primary_again_where_another_was_since(shop: Cluster) -> None:
+    """Until an operator does without what that one had."""
+    old, standby = support.primary_of(shop), support.standby_of(shop)
+    support.sql(shop, old, "DROP TABLE IF EXISTS paid")
+    support.sql(shop, old, "CREATE TABLE paid (id int, body text)")
+    verify.replayed(shop, *_flushed(shop, old))
+    shop.runtime.kill(old)
+    assert failover.execute(shop, None, quiet).node == standby
+    support.sql(shop, standby, "INSERT INTO paid VALUES (1)")
+    shop.runtime.kill(standby)
+    support.by_hand(shop, standby, 'rm -rf "$PGDATA"/*')
+    with pytest.raises(NoPrimary, match=f"{old} is not primary again: {standby} may have been since") as refused:
+        Acts(shop).reinstate("nobody is primary")
+    assert f"haop failover --to {old} --accept-loss" in (refused.value.hint or "")
+    with pytest.raises(NoPrimary):
+        failover.execute(shop, old, quiet)
+    assert shop.runtime.state(old).fenced
+    assert failover.plan(shop, old, accept_loss=True).node == old
+    assert failover.execute(shop, old, quiet, accept_loss=True).node == old
+    assert paid(shop, old) == (0, 0)
+    event = [event for event in shop.project.events() if event.action == "failover"][-1]
+    assert "what others had since is lost" in (event.detail or "")
+    support.set_aside(shop, standby)
+    shop.runtime.start(shop.engine.services()[standby])
+    shop.engine.await_streaming(frozenset({standby}), 120)
 
 
 def test_the_oldest_version_salvages_too(folder: Path) -> None:

@@ -5,7 +5,7 @@ decide) is the real thing. Time passes between any two steps, and the guard may 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from haop.guard.decide import BringBack, Decision, FailOver, Reinstate, Tidy, decide, primary_of
@@ -27,13 +27,43 @@ class Failed(Exception):
     """What HaopError is to the real guard: a fact to go on from."""
 
 
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Wal:
+    """Writes and, where a promotion was, timelines: the last of them, and what was before it, which nodes share."""
+
+    before: "Wal | None" = None
+    entry: str = ""
+    length: int = 0
+
+    def then(self, entry: str) -> "Wal":
+        return Wal(self, entry, self.length + 1)
+
+    def begins_with(self, other: "Wal") -> bool:
+        return self._at(other.length) is other
+
+    def _at(self, length: int) -> "Wal":
+        found = self
+        while found.length > length and found.before:
+            found = found.before
+        return found
+
+    def entries(self) -> Iterator[str]:
+        found: Wal | None = self
+        while found and found.before:
+            yield found.entry
+            found = found.before
+
+
+NO_WAL = Wal()
+
+
 @dataclass
 class Server:
     """One node: its data, its marker, its process."""
 
     name: str
     data: str | None = None  # would it start as a primary or as a standby; None: it has no data
-    wal: tuple[str, ...] = ()  # writes and, where a promotion was, timelines
+    wal: Wal = NO_WAL
     timeline: int = 1
     marker: str = ""
     process: str = "dead"  # dead, starting, rejoining, up
@@ -93,6 +123,7 @@ class World:
     sick_since: dict[str, float] = field(default_factory=dict)  # a primary that does not serve everybody, since when
     deaths: list[tuple[float, str]] = field(default_factory=list)
     destroyed: bool = False  # a primary's data, for good
+    last: str = ""  # the record of who was primary last
 
     @classmethod
     def of(cls, count: int, *, sturdy: bool) -> "World":
@@ -156,7 +187,7 @@ class World:
         assert len(writable) <= 1, f"two primaries accept writes: {[node.name for node in writable]}"
         for node in writable:
             write = f"{node.name}@{self.now:.3f}"
-            node.wal = (*node.wal, write)
+            node.wal = node.wal.then(write)
             self.acknowledged.add(write)
 
     def _stream(self) -> None:
@@ -169,18 +200,22 @@ class World:
         if node.data != STANDBY or not node.serves or node.cut or node.follows not in self.nodes:
             return False
         source = self.nodes[node.follows]
-        return source.writable and not source.blocked and source.wal[: len(node.wal)] == node.wal
+        return source.writable and not source.blocked and source.wal.begins_with(node.wal)
 
     def healthy(self) -> bool:
         """One primary, and everybody else follows it."""
         primaries = [node for node in self.nodes.values() if node.writable]
         return len(primaries) == 1 and all(node in primaries or self.streams(node) for node in self.nodes.values())
 
+    def may_have_been_destroyed(self) -> bool:
+        """Who was about to be promoted has no data any more: nobody can say whether that was done."""
+        return self.record is not None and self.record[1] != "" and self.nodes[self.record[1]].data is None
+
     def told_of_nodes(self) -> str:
         """What is the matter, for a test that fails."""
         nodes = "\n".join(
             f"{n.name}: {n.data} timeline {n.timeline}, {n.process} {'hung ' if n.hung else ''}marker '{n.marker}' "
-            f"follows '{n.follows}' wal {len(n.wal)} streams {self.streams(n)}"
+            f"follows '{n.follows}' wal {n.wal.length} streams {self.streams(n)}"
             for n in self.nodes.values()
         )  # fmt: skip
         acts = "\n".join(f"{at:.2f} {decision}" for at, decision in self.acts[-25:])
@@ -215,7 +250,7 @@ class World:
         elif node.marker in {"rejoin", "rebuild"} or node.data is None:
             node.process, node.since = "rejoining", self.now
         elif node.data == STANDBY:
-            if primary and primary.wal[: len(node.wal)] != node.wal:
+            if primary and not primary.wal.begins_with(node.wal):
                 self.die(node)  # refuses: it is another timeline's
                 return
             node.process, node.follows = "up", primary.name if primary else node.follows
@@ -371,7 +406,7 @@ class Guard:
     def _candidate(self, answering: list[Server]) -> Server:
         if any(node.data == PRIMARY for node in answering) or not answering:
             raise Failed
-        return max(answering, key=lambda node: (node.timeline, len(node.wal)))
+        return max(answering, key=lambda node: (node.timeline, node.wal.length))
 
     def _fail_over(self, decision: FailOver) -> None:
         _require_evidence(self.world, decision)
@@ -402,6 +437,8 @@ class Guard:
         if not chosen.serves or not chosen.promotable:
             raise Failed
         self._crown(chosen, whole=whole)
+        self.step()
+        world.last = chosen.name
         for node in answering:
             if node is not chosen and node.serves and node.data == STANDBY:
                 node.follows = chosen.name
@@ -425,25 +462,30 @@ class Guard:
             n for n in self.world.nodes.values() if n.fenced and n.data == PRIMARY and n.timeline >= chosen.timeline
         ]
         self.step()
-        if not dead:
+        if not dead or self._others_are_gone(max(dead, key=lambda node: node.timeline), chosen):
             return False
         source = max(dead, key=lambda node: node.timeline)
-        if source.unreadable or source.marker == "rewinding" or source.wal[: len(chosen.wal)] != chosen.wal:
+        self.step()  # in which its disk may go
+        if source.unreadable or source.marker == "rewinding" or not source.wal.begins_with(chosen.wal):
             return False
-        self.step()
         chosen.wal, chosen.timeline = source.wal, source.timeline
         return True
+
+    def _others_are_gone(self, *but: Server) -> bool:
+        """Whether somebody else was primary last, or may have been, and has no data any more."""
+        names = {self.world.last, self.world.record[1] if self.world.record else ""} - {node.name for node in but}
+        return any(node.data is None for node in self.world.nodes.values() if node.name in names)
 
     def _crown(self, chosen: Server, *, whole: bool) -> None:
         world = self.world
         for node in world.nodes.values():
             unfenced = node is not chosen and node.data == PRIMARY and not node.fenced
             assert not unfenced, f"{chosen.name} is promoted while {node.name} is not fenced"
-        missing = world.acknowledged - set(chosen.wal)
+        missing = world.acknowledged.difference(chosen.wal.entries())
         assert not (missing and whole), f"{len(missing)} acknowledged writes are missing on {chosen.name}"
         world.acknowledged -= missing
         chosen.timeline = max(node.timeline for node in world.nodes.values()) + 1
-        chosen.data, chosen.follows, chosen.wal = PRIMARY, "", (*chosen.wal, f"timeline {chosen.timeline}")
+        chosen.data, chosen.follows, chosen.wal = PRIMARY, "", chosen.wal.then(f"timeline {chosen.timeline}")
 
     def _bring_back(self, node: Server) -> None:
         world = self.world
@@ -452,7 +494,7 @@ class Guard:
             self._start(node)
         elif world.streams(node) or node.on_its_way or primaries[0] is node:
             raise Failed
-        elif node.serves and not node.blocked and primaries[0].wal[: len(node.wal)] == node.wal:
+        elif node.serves and not node.blocked and primaries[0].wal.begins_with(node.wal):
             node.follows = primaries[0].name
         else:
             self._restart_as_standby(node)
@@ -462,7 +504,7 @@ class Guard:
             self.world.die(node, policy=False)
             self.step()
         if node.data == PRIMARY or node.fenced or not node.runs:
-            node.marker = "rebuild" if node.marker == "rewinding" else "rejoin" if node.data else node.marker
+            node.marker = "rebuild" if node.marker == "rewinding" else "rejoin" if node.data or node.fenced else ""
         self.step()
         self._start(node)
 
@@ -471,12 +513,14 @@ class Guard:
         self.world.start(node)
 
     def _tidy(self) -> None:
+        if tidied := primary_of(self.view):
+            self.world.last = tidied.name
         self.step()
         for node in self._answering():
             primary = primary_of(self.view)
             if primary and node.data == STANDBY and not self.world.streams(node):
                 target = self.world.nodes[primary.name]
-                if target.writable and target.wal[: len(node.wal)] == node.wal:
+                if target.writable and target.wal.begins_with(node.wal):
                     node.follows = primary.name
         self.world.record = None
 
@@ -484,9 +528,14 @@ class Guard:
         """As Acts.reinstate: the record's node, else the one that is fenced, where everybody else is a standby."""
         world = self.world
         fenced = [node for node in world.nodes.values() if node.fenced and node.data == PRIMARY]
-        if any(node.data == PRIMARY and not node.fenced for node in world.nodes.values()) or len(fenced) != 1:
+        recorded = [node for node in fenced if world.record and world.record[0] == node.name]
+        if any(node.data == PRIMARY and not node.fenced for node in world.nodes.values()):
             raise Failed
-        old = fenced[0]
+        if not recorded and len(fenced) != 1:
+            raise Failed
+        old = (recorded or fenced)[0]
+        if self._others_are_gone(old):
+            raise Failed
         if world.record and world.record[1]:
             self._fence(world.nodes[world.record[1]])
             if world.nodes[world.record[1]].data == PRIMARY:
@@ -494,6 +543,8 @@ class Guard:
         self.step()
         if old.marker == "rewinding":
             raise Failed
+        missing = world.acknowledged.difference(old.wal.entries())
+        assert not missing, f"{len(missing)} acknowledged writes are missing on {old.name}, which is primary again"
         old.marker = "reinstate"
         self.step()
         self._start(old)
