@@ -44,7 +44,7 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str], empty
         hint = "haop failover promotes the most advanced standby; haop up has started those that were stopped"
         if primaries and primaries | empty == states.keys():
             former = " or ".join(sorted(primaries))
-            hint = f"bring back who was primary since; or do without what it had: haop failover --to {former} --accept-loss"
+            hint = f"bring back who was primary since, or do without it: haop failover --to {former} --accept-loss"
         raise NoPrimary("every node that was primary is fenced, and none was promoted", hint=hint)
     # A primary that runs already is the one to follow: what else was primary then becomes its standby.
     serves = any(name not in down for name in able)

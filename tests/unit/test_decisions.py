@@ -111,7 +111,7 @@ def test_up_never_starts_a_fenced_primary_on_its_own() -> None:
 def test_plan_up_says_how_to_do_without_a_primary_whose_data_are_gone() -> None:
     with pytest.raises(NoPrimary) as refused:
         plan_up({"db1": FENCED, "db2": ABSENT}, frozenset({"db1"}), frozenset({"db2"}))
-    assert refused.value.hint and refused.value.hint.endswith("haop failover --to db1 --accept-loss")
+    assert (refused.value.hint or "").endswith("haop failover --to db1 --accept-loss")
 
 
 GOOD = """
