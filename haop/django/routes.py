@@ -82,7 +82,7 @@ class Route:
         self._opener = opener
         if self.down:
             raise RouteDown(f"{self}: {self.down.reason}")
-        return self._try(opener)
+        return self._try(opener, shunned=True)
 
     def try_again(self) -> None:
         """Whether a host serves by now."""
@@ -101,9 +101,7 @@ class Route:
                     ROUTES.hanging.add(self.hosts[index])
                 if not _is_there(str(error)):
                     continue
-            ROUTES.hanging.discard(self.hosts[index])
-            with self._lock:
-                self.shunned.pop(index, None)
+            self._is_reached(index)
 
     def lost(self, place: tuple[str, str]) -> None:
         """A connection to that host was lost: the next one begins with another, if there is one."""
@@ -115,9 +113,10 @@ class Route:
         ROUTES.hanging.add(self.hosts[index])
         self._shun(index, reason)
 
-    def _try(self, opener: Opener[T]) -> T:
+    def _try(self, opener: Opener[T], *, shunned: bool = False) -> T:
+        """Ask who may serve; at last, if it is wanted, who is shunned, because that may be over and not noticed yet."""
         problems, refusal, begun = self.shunned.copy(), None, time.monotonic()
-        for session, index in self._attempts():
+        for session, index in self._attempts(tuple(problems) if shunned else ()):
             try:
                 made = opener(self._parameters(index, session))
             except psycopg.OperationalError as error:
@@ -129,25 +128,34 @@ class Route:
                     refusal = error
             else:
                 self._last, self._served[index] = index, time.monotonic()
+                self._is_reached(index)
                 self._becomes(None)
                 return made
         if refusal:
             raise refusal
         if max(self._served.values(), default=-math.inf) > begun:  # what was found out here is out of date
-            return self._try(opener)
+            return self._try(opener, shunned=shunned)
         reason = "; ".join(f"{':'.join(self.hosts[index])}: {problem}" for index, problem in sorted(problems.items()))
         self._becomes(reason)
         raise RouteDown(f"{self}: {reason}")
 
-    def _attempts(self) -> Iterator[tuple[str, int]]:
+    def _attempts(self, at_last: tuple[int, ...]) -> Iterator[tuple[str, int]]:
         likely = sorted(range(len(self.hosts)), key=lambda index: (index != self._last, index))
         wanted = ("standby", "any") if self.wants == PREFER_STANDBY else (self.wants,)
-        return ((session, index) for session, index in itertools.product(wanted, likely) if index not in self.shunned)
+        pairs = itertools.product(wanted, likely)
+        usual = ((session, index) for session, index in pairs if index not in self.shunned)
+        return itertools.chain(usual, ((wanted[-1], index) for index in at_last))
 
     def _shun(self, index: int, reason: str) -> None:
         with self._lock:
             self.shunned[index] = reason
         ROUTES.something_is_shunned()
+
+    def _is_reached(self, index: int) -> None:
+        if index in self.shunned:
+            ROUTES.hanging.discard(self.hosts[index])
+            with self._lock:
+                self.shunned.pop(index, None)
 
     def _becomes(self, reason: str | None) -> None:
         if reason is None and self.down is None:

@@ -111,6 +111,16 @@ def test_connections_to_a_host_that_is_late_twice_are_of_no_use_until_it_answers
     wait_until(lambda: HOSTS[0] not in ROUTES.hanging, deadline=10, waiting_for="the background to reach it")
 
 
+def test_who_is_shunned_is_asked_before_a_route_is_down() -> None:
+    """It may have come back a moment ago."""
+    world, (reads, told) = World(db1=PRIMARY, db2=GONE), route(PREFER_STANDBY)
+    assert reads.connect(world.open).host == "db1"
+    reads.reach_shunned = lambda: None  # type: ignore[method-assign]  # the background has not come to it
+    world.db1, world.db2 = GONE, STANDBY
+    assert reads.connect(world.open).host == "db2"
+    assert (told, list(reads.shunned)) == ([], [0])
+
+
 def test_without_a_primary_it_fails_at_once_and_comes_back_by_itself() -> None:
     world, (writes, told) = World(db1=GONE, db2=STANDBY), route(READ_WRITE)
     with pytest.raises(RouteDown, match=r"no primary: db1:5432: .*Connection refused; db2:5432: .*read-only"):
