@@ -76,7 +76,10 @@ def test_an_application_that_stays_behind_is_told(folder: Path, monkeypatch: pyt
     ("pages", "says"),
     [('read_page = "/nowhere"', "/nowhere: answers 404"), ('write_page = "/raw-is-not-for-post"', "answers 404")],
 )
-def test_a_page_that_is_not_there_stops_the_drill_before_anything_breaks(folder: Path, pages: str, says: str) -> None:
+def test_a_page_that_is_not_there_stops_the_drill_before_anything_breaks(
+    folder: Path, pages: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haop.drills.drill._PAGES_SECONDS", 5.0)
     with with_application(folder / "shop", pages) as shop:
         with pytest.raises(NoPrimary, match=says):
             FailoverDrill(shop, Fault.KILL, Quiet()).run()
