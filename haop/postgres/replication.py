@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from haop.errors import HaopError
@@ -35,12 +35,17 @@ def in_recovery(connection: BoundedConnection) -> bool:
 
 
 def ensure_slots(connection: BoundedConnection, names: Collection[str]) -> None:
-    """Make the physical slots that are missing, each retaining WAL from now on."""
-    connection.execute(
-        "SELECT pg_create_physical_replication_slot(name, immediately_reserve => true) FROM unnest(%s::text[]) AS name "
-        "WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)",
-        [list(names)],
-    )
+    """Make the physical slots that are missing, each retaining WAL from now on.
+
+    A standby that comes up by itself may make its own at the same moment.
+    """
+    for name in names:
+        with suppress(errors.DuplicateObject):
+            connection.execute(
+                "SELECT pg_create_physical_replication_slot(%(name)s, immediately_reserve => true) "
+                "WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %(name)s)",
+                {"name": name},
+            )
 
 
 def drop_slots(connection: BoundedConnection, names: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from haop.operations.cluster import Cluster
 from haop.operations.doctor.examination import examine
 from haop.operations.down import down
 from haop.operations.up import up
+from haop.postgres import replication
+from haop.postgres.connection import connected
 from haop.waiting import wait_until
 from tests import support
 from tests.support import Quiet
@@ -22,6 +25,24 @@ from tests.support import Quiet
 
 def states(cluster: Cluster) -> set[State]:
     return {cluster.runtime.state(node.name).state for node in cluster.project.spec.nodes}
+
+
+def test_a_slot_that_somebody_makes_at_the_same_moment_is_no_error(shared: Cluster) -> None:
+    """A standby's node script does, where a stack comes up by itself while haop does too."""
+    endpoint, admin = shared.runtime.endpoint(support.primary_of(shared)), shared.engine.admin
+
+    def make() -> None:
+        with connected(endpoint, admin) as link:
+            for number in range(4):
+                replication.ensure_slots(link, [f"at_once_{number}"])
+
+    with ThreadPoolExecutor() as threads:
+        for made in [threads.submit(make) for _ in range(4)]:
+            made.result()
+    with connected(endpoint, admin) as link:
+        names = [f"at_once_{number}" for number in range(4)]
+        replication.drop_slots(link, names)
+        assert not link.execute("SELECT 1 FROM pg_replication_slots WHERE slot_name = ANY(%s)", [names]).fetchall()
 
 
 def test_up_from_nothing_is_healthy_and_a_second_up_changes_nothing(folder: Path, runtime: str, major: int) -> None:
