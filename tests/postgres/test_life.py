@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -30,19 +31,20 @@ def states(cluster: Cluster) -> set[State]:
 def test_a_slot_that_somebody_makes_at_the_same_moment_is_no_error(shared: Cluster) -> None:
     """A standby's node script does, where a stack comes up by itself while haop does too."""
     endpoint, admin = shared.runtime.endpoint(support.primary_of(shared)), shared.engine.admin
+    together = Barrier(4, timeout=30)
 
-    def make() -> None:
+    def make(drops: bool) -> None:
         with connected(endpoint, admin) as link:
-            for number in range(4):
-                replication.ensure_slots(link, [f"at_once_{number}"])
+            for _ in range(50):
+                together.wait()
+                replication.ensure_slots(link, ["at_once"])
+                together.wait()
+                if drops:
+                    replication.drop_slots(link, ["at_once"])
 
     with ThreadPoolExecutor() as threads:
-        for made in [threads.submit(make) for _ in range(4)]:
+        for made in [threads.submit(make, number == 0) for number in range(4)]:
             made.result()
-    with connected(endpoint, admin) as link:
-        names = [f"at_once_{number}" for number in range(4)]
-        replication.drop_slots(link, names)
-        assert not link.execute("SELECT 1 FROM pg_replication_slots WHERE slot_name = ANY(%s)", [names]).fetchall()
 
 
 def test_up_from_nothing_is_healthy_and_a_second_up_changes_nothing(folder: Path, runtime: str, major: int) -> None:
