@@ -12,6 +12,14 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
 
 
+def _url(value: str | None) -> str | None:
+    from haop.model.pages import usable
+
+    if value is not None and not usable(value, path=True):
+        raise typer.BadParameter(f"expected a URL such as http://127.0.0.1:8000/api/health/, not {value!r}")
+    return value
+
+
 def check(
     ctx: typer.Context,
     contents: Annotated[
@@ -19,7 +27,7 @@ def check(
     ] = False,
     url: Annotated[
         str | None,
-        typer.Option("--url", metavar="URL", help="An application's health endpoint, to be held against the cluster."),
+        typer.Option(metavar="URL", callback=_url, help="An application's health endpoint, held against the cluster."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -39,10 +47,7 @@ def check(
       application       with --url: what it says of its databases is so, and it writes to the primary
 
     \b
-    Outcomes:
-      ok, different, not compared (it could not be found out), skipped (nothing to compare, as it should be)
-
-    \b
+    Outcomes: ok, different, not compared (it could not be found out), skipped (nothing to compare, as it should be)
     Exit codes: 0 nothing differs, 3 a difference, 4 no primary or two, 5 something could not be compared.
 
     \b
@@ -54,11 +59,8 @@ def check(
     from haop.cli import check_table, console
     from haop.cli.steps import Steps
     from haop.model.checking import Outcome
-    from haop.model.pages import usable
     from haop.operations.check import check as operation
 
-    if url is not None and not usable(url, path=True):
-        raise typer.BadParameter(f"expected a URL such as http://127.0.0.1:8000/api/health/, not {url!r}")
     cluster = opened(ctx)
     checked = operation(cluster, Steps(), contents=contents, url=url)
     if as_json:

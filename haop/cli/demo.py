@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,10 +46,7 @@ def demo(
     from haop.cli import cluster, drill, history, setup
     from haop.cli.console import OUT
 
-    def tell(command: str) -> typer.Context:
-        OUT.print(f"\n[bold]$ haop {command}[/bold]")
-        return typer.Context(ctx.command, parent=ctx)  # what a command holds ends with it
-
+    tell = partial(_begin, ctx)
     if web:
         _require_web(runtime)
     with _folder(keep=keep) as folder:
@@ -73,6 +71,13 @@ def demo(
                     cluster.down(step, volumes=True, yes=True)
             else:
                 OUT.print(f"\nthe cluster runs in {folder}; when you are done: {'; '.join(kept)}", soft_wrap=True)
+
+
+def _begin(ctx: typer.Context, command: str) -> typer.Context:
+    from haop.cli.console import OUT
+
+    OUT.print(f"\n[bold]$ haop {command}[/bold]")
+    return typer.Context(ctx.command, parent=ctx)  # what a command holds ends with it
 
 
 def _require_web(runtime: str) -> None:

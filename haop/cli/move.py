@@ -87,6 +87,8 @@ def failover(
     cluster = opened(ctx, changing=None if dry_run else "failover")
     plan = operation.plan(cluster, to, accept_loss=accept_loss)
     told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
+    if plan.again:
+        told = f"make {plan.node} primary again, without what others had since"
     if not dry_run:
         confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
         plan = operation.execute(cluster, to, _teller(), accept_loss=accept_loss)

@@ -80,6 +80,7 @@ class Promotion:
     node: str
     fence: tuple[str, ...]
     salvaged: tuple[Salvage, ...] = ()  # what it had to get from dead primaries first
+    again: bool = False  # it was primary before, and becomes so without what others had since
 
     @property
     def salvaged_bytes(self) -> int:

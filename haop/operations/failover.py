@@ -31,7 +31,7 @@ def plan(cluster: Cluster, to: str | None, *, accept_loss: bool = False) -> Prom
     strays.find(cluster)  # refuses where one of them is the primary: it would not be fenced
     status = cluster.engine.observe()
     if to and accept_loss and _is_all_there_is(cluster, status, to):
-        return Promotion(to, ())
+        return Promotion(to, (), again=True)
     return cluster.engine.plan_failover(status, to, terms(cluster, accept_loss=accept_loss))
 
 
@@ -47,7 +47,7 @@ def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool =
             switching.reinstate(cluster.engine, to)
             last.note(cluster.project, to)
             outcome.detail = f"{to} is primary again; what others had since is lost"
-            return Promotion(to, ())
+            return Promotion(to, (), again=True)
         agreed = terms(cluster, accept_loss=accept_loss)
         done = cluster.engine.failover(to, heal.noting(cluster.project, note), terms=agreed)
         fenced = f"fenced {', '.join(done.fence)}; " if done.fence else ""
@@ -61,6 +61,8 @@ def execute(cluster: Cluster, to: str | None, note: Note, *, accept_loss: bool =
 
 
 def _is_all_there_is(cluster: Cluster, status: ClusterStatus, name: str) -> bool:
-    """Whether a fenced former primary is the only node that still has the cluster's data, as far as anybody answers."""
-    answers = [*status.primaries, *status.standbys]
-    return not answers and cluster.runtime.state(name).fenced and cluster.engine.was_primary(name)
+    """Whether only former primaries that are fenced have data, that node among them, and nobody answers."""
+    engine, runtime = cluster.engine, cluster.runtime
+    if status.primaries or status.standbys or not (runtime.state(name).fenced and engine.was_primary(name)):
+        return False
+    return all(engine.is_empty(node.name) or runtime.state(node.name).fenced for node in cluster.project.spec.nodes)
