@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -98,7 +99,9 @@ class Project:
             hint = "restore it from your backup: the passwords in it are those of the running cluster"
             raise BadConfiguration(f"{path}: cannot be read ({error.strerror})", hint=hint) from error
         if mode & 0o077 and not exposed:
-            raise BadConfiguration(f"{path}: readable by others (mode {mode & 0o777:o})", hint=f"chmod 600 {path}")
+            raise BadConfiguration(
+                f"{path}: readable by others (mode {mode & 0o777:o})", hint=f"chmod 600 {shlex.quote(str(path))}"
+            )
         try:
             values = dotenv.dotenv_values(path, interpolate=False)
         except (OSError, UnicodeDecodeError) as error:

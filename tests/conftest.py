@@ -2,9 +2,12 @@
 
 import gc
 import os
+import pwd
 import random
 import re
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -44,6 +47,9 @@ def pytest_report_header() -> list[str]:
     if reason := compose_lacks():
         lines.append(f"haop: skipping what needs Docker Compose: {reason}")
         lacking.add("compose")
+    if reason := other_users_lack():
+        lines.append(f"haop: skipping what another user runs: {reason}")
+        lacking.add("other-users")
     if missing := lacking & REQUIRED:
         raise pytest.UsageError(f"HAOP_REQUIRE asks for {', '.join(sorted(missing))}, which this machine lacks")
     return lines
@@ -92,11 +98,39 @@ def _seeded() -> None:
 def compose_lacks() -> str | None:
     """Why containers cannot be run here; None where they can."""
     try:
-        here = support.compose_majors()
+        here = support.compose_images()
     except HaopError as problem:
         return problem.message
-    missing = [f"postgres:{major}" for major in MAJORS if major not in here]
-    return f"no image {' and '.join(missing)}" if missing else None
+    wanted = [*(f"postgres:{major}" for major in MAJORS), "redis:7", "python:3.13-slim", "haop-test-web:latest"]
+    missing = [image for image in wanted if image not in here]
+    return f"no image {' and '.join(missing)} (.ci/docker makes them)" if missing else None
+
+
+@cache
+def other_users_lack() -> str | None:
+    """Why no other user can run haop from here; None where one can."""
+    if os.geteuid() != 0:
+        return "only root can become another user"
+    try:
+        argv = (sys.executable, "-c", "import haop.project")
+        done = subprocess.run(argv, cwd="/", capture_output=True, check=False, **as_nobody())
+    except (OSError, LookupError) as problem:
+        return f"nobody cannot run {sys.executable} ({problem})"
+    return f"nobody cannot read {Path(__file__).parents[1]}" if done.returncode else None
+
+
+def as_nobody() -> dict[str, Any]:
+    """For `subprocess.run`."""
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+@pytest.fixture
+def other_user() -> dict[str, Any]:
+    """What makes a process another user's, for `subprocess.run`; a skip, with its reason, where none can run haop."""
+    if reason := other_users_lack():
+        pytest.skip(reason)
+    return as_nobody()
 
 
 def require(major: int, runtime: str = "local") -> int:

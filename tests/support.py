@@ -70,8 +70,8 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def compose_majors() -> list[int]:
-    """Major versions that can be run in containers here: a Docker engine and Compose answer, and the image is here.
+def compose_images() -> set[str]:
+    """Images that can be run in containers here: a Docker engine and Compose answer, and they need no registry.
 
     Raises:
         Refused: with what is missing.
@@ -80,9 +80,9 @@ def compose_majors() -> list[int]:
 
     client = engine.connect()
     compose.check_version()
-    tags = {tag for image in client.images() for tag in image["RepoTags"] or []}
+    tags = {str(tag) for image in client.images() for tag in image["RepoTags"] or []}
     client.close()
-    return [major for major in POSTGRES_VERSIONS if f"postgres:{major}" in tags]
+    return tags
 
 
 def make_project(

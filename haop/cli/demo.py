@@ -1,6 +1,7 @@
 """demo: the whole story in a temporary folder."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def demo(
         name = "shop" if runtime == "local" else f"shop-demo-{os.getpid()}"
         with (step := tell(f"init {name} --runtime {runtime} --durability sync")):
             setup.init(step, Path(), name=name, runtime=runtime, durability="sync", database="shop")
-        kept = [f"haop -C {folder} down --volumes"]
+        kept = [f"haop -C {shlex.quote(str(folder))} down --volumes"]
         try:
             with (step := tell("up")):
                 cluster.up(step)

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,5 +66,5 @@ def check_reach(folder: Path, run_as: RunAs) -> None:
         if not found.st_mode >> shift & 0o1:
             raise Refused(
                 f"PostgreSQL would run as '{run_as.name}', who cannot enter {parent} (mode {found.st_mode & 0o777:o})",
-                hint=f"put the project somewhere else, or run: chmod o+x {parent}",
+                hint=f"put the project somewhere else, or run: chmod o+x {shlex.quote(str(parent))}",
             )

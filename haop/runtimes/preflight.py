@@ -11,7 +11,7 @@ from haop.errors import CommandFailed, Refused
 from haop.model.spec import NodeSpec
 from haop.postgres.binaries import Installation
 from haop.postgres.log import complaints
-from haop.process import RunAs, run
+from haop.process import run
 from haop.runtimes import processes
 
 # PostgreSQL's MAXPGPATH is 1024; what it appends to a data directory is shorter than this.
@@ -77,15 +77,17 @@ def check_port_unchanged(node: NodeSpec, data: Path) -> None:
             )
 
 
-def check_settings(settings: str, bindir: Path, run_as: RunAs) -> None:
-    """Let PostgreSQL itself read the settings before they are written, and pass on what it rejects."""
+def check_settings(settings: str, bindir: Path) -> None:
+    """Let PostgreSQL itself read the settings before they are written, and pass on what it rejects.
+
+    As haop's own user, who can run it wherever it lies: with -C PostgreSQL starts nothing, and accepts root (main.c).
+    """
     with tempfile.NamedTemporaryFile("w", prefix="postgresql-", suffix=".conf", encoding="utf-8") as file:
         file.write(settings)
         file.flush()
-        Path(file.name).chmod(0o644)
         argv = (str(bindir / "postgres"), "-C", "wal_level", "-c", f"config_file={file.name}", "-D", "/")
         try:
-            run(argv, run_as=run_as, cwd=Path("/"))
+            run(argv, cwd=Path("/"))
         except CommandFailed as error:
             told = complaints(error.message.partition(": ")[2]).replace(file.name, "stack/postgresql.conf")
             hint = "correct [postgres.parameters] in haop.toml"
@@ -93,16 +95,37 @@ def check_settings(settings: str, bindir: Path, run_as: RunAs) -> None:
 
 
 def copied(found: Installation, state: Path) -> Path:
-    """The wheel's package, and the libraries that its build put beside it, copied where everybody can read them."""
+    """The wheel's package, and the libraries that its build put beside it, copied where everybody can read them.
+
+    Whole or not at all.
+    """
     package = found.bindir.parent.parent
     target = state / f"postgres-{found.major}"
     copy = target / package.name / "pginstall" / "bin"
     if not copy.exists():
         making = target.with_suffix(f".{os.getpid()}")
-        for source in package.parent.glob(f"{package.name}*"):
-            if source.is_dir() and source.suffix in {"", ".libs"}:
-                shutil.copytree(source, making / source.name, symlinks=True)
-        for made in (making, *making.rglob("*")):
-            made.chmod(0o755 if made.is_dir() or made.stat().st_mode & 0o100 else 0o644)
-        making.rename(target)
+        try:
+            _copy(package, making)
+            making.rename(target)
+        except OSError:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
     return copy
+
+
+def _copy(package: Path, making: Path) -> None:
+    """File by file: `shutil.copytree` would tell that something failed, and no longer that the disk is full."""
+    making.mkdir()
+    making.chmod(0o755)
+    beside = package.with_name(f"{package.name}.libs")
+    for folder in (folder for folder in (package, beside) if folder.is_dir()):
+        for source in (folder, *sorted(folder.rglob("*"))):
+            made = making / source.relative_to(package.parent)
+            if source.is_symlink():
+                made.symlink_to(source.readlink())
+            elif source.is_dir():
+                made.mkdir()
+                made.chmod(0o755)
+            else:
+                shutil.copyfile(source, made)
+                made.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)

@@ -1,5 +1,6 @@
 """Bad input: one clear message, exit 2, and nothing changed."""
 
+import errno
 import os
 import re
 import socket
@@ -15,7 +16,9 @@ import typer.main
 from haop.cli.app import app
 from haop.model.spec import POSTGRES_VERSIONS
 from haop.operations.cluster import Cluster
+from haop.postgres.binaries import Installation, installation
 from haop.project import load
+from haop.runtimes import preflight
 from tests import support
 from tests.conftest import Haop
 
@@ -490,10 +493,17 @@ def mount(*arguments: str) -> None:
 
 
 @pytest.fixture
-def disk(folder: Path) -> Iterator[Callable[[str], Path]]:
+def newest() -> Installation:
+    return installation(support.available()[-1])
+
+
+@pytest.fixture
+def disk(folder: Path, newest: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
     """Gives a small file system of the asked size; asked again, it has another size."""
     if not AS_ROOT:
         pytest.skip("only root can mount a small file system")
+    if newest.wheel:  # else haop may have to copy it onto the disk, which then is full of that
+        monkeypatch.setenv("HAOP_PG_BINDIR", str(preflight.copied(newest, folder)))
     where = folder / "disk"
     where.mkdir()
 
@@ -555,6 +565,16 @@ def test_a_disk_that_is_full_for_haop(haop: Haop, disk: Callable[[str], Path]) -
     assert not support.processes_in(where)
     filler.unlink()
     assert haop("-C", "disk/shop", "up").code == 0
+
+
+def test_a_disk_that_is_full_for_a_copy_of_postgres(newest: Installation, disk: Callable[[str], Path]) -> None:
+    if not newest.wheel:
+        pytest.skip("this machine's newest PostgreSQL is not a wheel, and is never copied")
+    where = disk("10m")
+    with pytest.raises(OSError, match="No space left on device") as full:
+        preflight.copied(newest, where)
+    assert full.value.errno == errno.ENOSPC
+    assert list(where.iterdir()) == []
 
 
 def test_a_disk_that_is_mounted_read_only(refused: Refusals, disk: Callable[[str], Path]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_kept_it_says_in_its_last_line_how_to_end_both(folder: Path) -> None:
         assert secret.parent.stat().st_mode & 0o077 == 0
         assert re.fullmatch(r"kill \d+; haop -C \S+ down --volumes", script)
     finally:
-        ended = f"{script.replace('haop -C', f'{sys.executable} -m haop -C')} --yes"
+        ended = f"{script.replace('haop -C', f'{shlex.quote(sys.executable)} -m haop -C')} --yes"
         subprocess.run(("sh", "-c", ended), cwd="/", check=True, capture_output=True, timeout=60)
     wait_until(lambda: not port_holder(port_in(said)), deadline=20, waiting_for="the application to end")
     assert support.processes_in(folder) == []

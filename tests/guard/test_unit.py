@@ -18,8 +18,7 @@ from haop.operations.cluster import Cluster
 from tests import support
 from tests.conftest import Haop
 
-_SYSTEMCTL = """#!{python}
-import shlex, subprocess, sys
+_SYSTEMCTL = """import shlex, subprocess, sys
 from pathlib import Path
 words = [word for word in sys.argv[1:] if not word.startswith("-")]
 folder = Path({folder!r})
@@ -52,7 +51,8 @@ def shop() -> Iterator[Cluster]:
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
-    program.write_text(_SYSTEMCTL.format(python=sys.executable, folder=str(tmp_path)))
+    (script := tmp_path / "systemctl.py").write_text(_SYSTEMCTL.format(folder=str(tmp_path)))
+    program.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(script)))} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     monkeypatch.setattr(unit, "_MANAGER", tmp_path)
