@@ -120,10 +120,10 @@ def test_psql_within_the_container_where_the_machine_has_none(shop: Cluster, fol
     assert failed.code == 1
     assert 'column "pear" does not exist' in failed.err
     with subprocess.Popen(
-        (sys.executable, "-m", "haop", "psql", "-c", "SELECT pg_sleep(20), 'haop'"), cwd=shop.project.root,
+        (sys.executable, "-m", "haop", "psql", "-c", "SELECT pg_sleep(250), 'haop'"), cwd=shop.project.root,
         env=environment, stdout=subprocess.DEVNULL,
     ) as sleeping:  # fmt: skip
-        asleep = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20%'"
+        asleep = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(250%'"
         wait_until(lambda: support.sql(shop, "db1", asleep), deadline=60, waiting_for="psql to sleep")
         shown = "\n".join(look(shop) for look, _ in SHOWN.values())
         shown += "".join(p.read_text() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists())
