@@ -56,8 +56,8 @@ def run(
     begun = time.monotonic()
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, env=_environment(environment), cwd=cwd, timeout=timeout,
-            stdin=subprocess.DEVNULL, check=False, **_identity(run_as),
+            argv, capture_output=True, encoding="utf-8", errors="replace", env=_environment(environment), cwd=cwd,
+            timeout=timeout, stdin=subprocess.DEVNULL, check=False, **_identity(run_as),
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise CommandFailed(f"{argv[0]} did not end within {timeout:g} s") from error
@@ -86,7 +86,7 @@ def watch(
     begun = time.monotonic()
     try:
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
             errors="replace", env=_environment(environment), cwd=cwd,
         )  # fmt: skip
     except OSError as error:

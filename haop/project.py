@@ -16,6 +16,8 @@ from haop.model.spec import ClusterSpec
 from haop.model.table import SpecError, nearest
 
 CONFIG, ENV, STATE, STACK = "haop.toml", ".env", ".haop", "stack"
+_UNUSABLE = {"\n": "a line break", "\r": "a line break", "\0": "a zero byte"}
+_UNUSABLE_IN_NAMES = {**_UNUSABLE, "\\": "a backslash", ":": "a colon"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +48,9 @@ class Secrets:
             if not values.get(key):
                 hint = f"add {key}=... to {source}{nearest(key, [k for k in values if k not in keys])}"
                 raise BadConfiguration(f"{source}: {key} is missing or empty", hint=hint)
-            if any(c in str(values[key]) for c in "\n\\:"):
-                raise BadConfiguration(
-                    f"{source}: {key} has a line break, a backslash or a colon",
-                    hint="PostgreSQL's password files cannot hold these; choose a value without them",
-                )
+            unusable = _UNUSABLE_IN_NAMES if key.endswith("_USER") else _UNUSABLE
+            if found := [told for letter, told in unusable.items() if letter in str(values[key])]:
+                raise BadConfiguration(f"{source}: {key} has {found[0]}", hint="choose a value without it")
         return cls(**{key.lower(): str(values[key]) for key in keys}, given=frozenset(values))
 
 
@@ -103,7 +103,7 @@ class Project:
                 f"{path}: readable by others (mode {mode & 0o777:o})", hint=f"chmod 600 {shlex.quote(str(path))}"
             )
         try:
-            values = dotenv.dotenv_values(path, interpolate=False)
+            values = dotenv.dotenv_values(path, interpolate=False, encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise BadConfiguration(f"{path}: cannot be read ({error})") from error
         unused = {"redis_password"} if not self.spec.redis else set()
@@ -174,7 +174,7 @@ def load(start: Path) -> Project:
     root = find(start)
     path = root / CONFIG
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise BadConfiguration(f"{path} is not TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -82,7 +82,7 @@ def compose(
         "web_secrets": [str(path) for path in web.secrets] if web else [],
     }
     names = ["compose.yaml", "health.sh", "new_cluster.sh", *(["redis.sh"] if spec.redis else [])]
-    roles = {"roles.sql": (Path(__file__).parent / "postgres/sql/roles.sql").read_text()}
+    roles = {"roles.sql": (Path(__file__).parent / "postgres/sql/roles.sql").read_text(encoding="utf-8")}
     demo = _demo() if spec.web and not (spec.web.image or spec.web.build) else {}
     return {**_rendered(names, values), **roles, **demo}
 

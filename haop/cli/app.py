@@ -108,6 +108,7 @@ app.add_typer(guard.app, name="guard")
 
 def main() -> None:
     """The entry point of the command `haop`."""
+    manners.print_whatever_the_terminal_lacks()
     manners.end_like_ctrl_c()
     manners.read_no_variables_of_libpq()
     app(prog_name="haop")

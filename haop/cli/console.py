@@ -10,10 +10,19 @@ from rich.text import Text
 
 from haop.model.service import LogLine
 
+
+class _Remarks(Console):
+    """Of them nobody need read any: what is at work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Let what is still to come go nowhere."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 # Where there is no terminal, lines are as long as they need to be: nobody wants a table cut for grep.
 _WIDTH = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "160"))
 OUT = Console(highlight=False, width=_WIDTH)
-ERR = Console(stderr=True, highlight=False)
+ERR = _Remarks(stderr=True, highlight=False)
 
 
 def print_json(document: Any) -> None:

@@ -1,5 +1,7 @@
 """How haop behaves on a terminal: how much it tells, and how it ends."""
 
+import codecs
+import io
 import logging
 import os
 import signal
@@ -8,6 +10,8 @@ from typing import Any
 
 import typer
 
+# What a terminal that lacks these shows in their place; one for one, so that tables stand.
+_PLAIN = str.maketrans("·–—…→←↑↓✓✗─│├└▁▂▃▄▅▆▇█", ".--.><^v+x-||`_.:-=+*#")
 _TERMINALS = tuple(stream for stream in (0, 1, 2) if os.isatty(stream))
 
 
@@ -25,6 +29,14 @@ def tell(ctx: typer.Context, *, quiet: bool, verbose: bool) -> None:
         log.setLevel(logging.DEBUG)
         ctx.call_on_close(lambda: log.removeHandler(handler))
         ctx.call_on_close(lambda: log.setLevel(logging.NOTSET))
+
+
+def print_whatever_the_terminal_lacks() -> None:
+    """No letter ends a command: a terminal of Latin-1 gets another for it, or its number."""
+    codecs.register_error("haop", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a service manager may have closed it: then it is None
+            stream.reconfigure(errors="haop")
 
 
 def read_no_variables_of_libpq() -> None:
@@ -53,6 +65,19 @@ def _interrupt(number: int, _frame: Any) -> None:
 
 def _enough(_number: int, _frame: Any) -> None:
     """It ends already. A handler, unlike SIG_IGN, is not inherited by programs that clean up."""
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    r"""As `codecs` asks for: what stands for letters that cannot be encoded, and where to go on.
+
+    >>> _plainly(UnicodeEncodeError("ascii", "db1 → db2 é", 4, 5, ""))
+    ('>', 5)
+    >>> _plainly(UnicodeEncodeError("ascii", "db1 → db2 é", 10, 11, ""))
+    ('\\xe9', 11)
+    """
+    assert isinstance(error, UnicodeEncodeError)
+    told = error.object[error.start : error.end].translate(_PLAIN)
+    return told.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 class _ToStandardError(logging.Handler):

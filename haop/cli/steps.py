@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -30,9 +30,9 @@ class Steps:
             with self._spinner(title, begun, details) if live else nullcontext():
                 yield details.append
         except BaseException:
-            self._console.print(self._ended(failed, "red", title, begun))
+            self._tell(failed, "red", title, begun)
             raise
-        self._console.print(self._ended(done, "green", title, begun))
+        self._tell(done, "green", title, begun)
 
     def _spinner(self, title: str, begun: float, details: deque[str]) -> Live:
         spinner = Spinner("dots", text=title)
@@ -46,5 +46,7 @@ class Steps:
 
         return Live(console=self._console, transient=True, refresh_per_second=12, get_renderable=tick)
 
-    def _ended(self, mark: str, style: str, title: str, begun: float) -> Text:
-        return Text.assemble((mark, style), f" {title}  ", (f"{self._monotonic() - begun:.2f} s", "dim"))
+    def _tell(self, mark: str, style: str, title: str, begun: float) -> None:
+        line = Text.assemble((mark, style), f" {title}  ", (f"{self._monotonic() - begun:.2f} s", "dim"))
+        with suppress(OSError):  # the disk that it goes to is full: the work goes on
+            self._console.print(line)

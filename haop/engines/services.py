@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from haop.model.endpoint import Endpoint
 from haop.model.service import Service
 from haop.model.spec import NodeSpec
+from haop.postgres import passfile
 from haop.project import Secrets
 
 
@@ -26,12 +27,7 @@ def service(
         own.replication_user: own.replication_password,
         own.rewind_user: own.rewind_password,
     }
-    # One line for each account on each node; no wildcard, so that a password goes to no other server.
-    lines = [
-        f"{place.host}:{place.port}:*:{user}:{password}"
-        for place in places.values()
-        for user, password in accounts.items()
-    ]
+    lines = [passfile.line(place, user, word) for place in places.values() for user, word in accounts.items()]
     secrets = {"passfile": "\n".join(lines) + "\n", "superuser_password": own.postgres_password + "\n"}
     if unattended:
         secrets["owner_password"] = own.database_password + "\n"

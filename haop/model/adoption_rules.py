@@ -21,8 +21,8 @@ from haop.model.spec import OWN_PARAMETERS, ClusterSpec, NodeSpec
 _LEFT_BEHIND = OWN_PARAMETERS | {"password_encryption", "dynamic_shared_memory_type", "log_directory", "log_filename"}
 _SENDERS = {"max_wal_senders", "max_replication_slots"}
 _HAOP_ROLES = {"REPLICATION_USER": "replicator", "REWIND_USER": "rewinder", "MONITOR_USER": "monitor"}
-# What .env can hold for python-dotenv, for Compose, and for PostgreSQL's password files alike.
-_KEEPABLE = re.compile(r"[^'\\:\x00-\x1f]+")
+# What .env can hold for python-dotenv and for Compose alike.
+_KEEPABLE = re.compile(r"[^'\\\x00-\x1f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,9 @@ def prepare(cluster: Cluster) -> None:
     folder = _folder(cluster)
     folder.mkdir(mode=0o700, exist_ok=True)
     _told(cluster).touch(mode=0o600)
-    _told(cluster).write_text(dsn.libpq(dsn.target(cluster, read=False, network=False, show_password=True)))
+    _told(cluster).write_text(
+        dsn.libpq(dsn.target(cluster, read=False, network=False, show_password=True)), encoding="utf-8"
+    )
     for command in (("migrate", "--noinput", "--verbosity", "0"), ("seed",)):
         run((sys.executable, "manage.py", *command), environment=_environment(cluster), cwd=_application())
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from haop.errors import NoPrimary, Refused
 from haop.operations.cluster import Cluster
+from haop.postgres import passfile
 from haop.process import hand_over
 from haop.runtimes.base import Enterable
 
@@ -74,10 +75,7 @@ def _connection(cluster: Cluster, node: str) -> dict[str, str]:
 
 @contextmanager
 def _passfile(cluster: Cluster) -> Iterator[str]:
-    """The passwords of superuser and owner in a file of mode 0600, in memory where there is such a place.
-
-    A line for each node; no wildcard, so that a password goes to no other server.
-    """
+    """The passwords of superuser and owner in a file of mode 0600, in memory where there is such a place."""
     places = (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")  # noqa: S108 - the file's name is random, its mode 0600
     folder = next((place for place in places if place and os.access(place, os.W_OK | os.X_OK)), None)
     spec, secrets = cluster.project.spec, cluster.secrets
@@ -85,6 +83,6 @@ def _passfile(cluster: Cluster) -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", prefix="haop-", dir=folder, encoding="utf-8") as file:
         for endpoint in (cluster.runtime.endpoint(node.name) for node in spec.nodes):
             for user, password in accounts.items():
-                file.write(f"{endpoint.host}:{endpoint.port}:*:{user}:{password}\n")
+                file.write(f"{passfile.line(endpoint, user, password)}\n")
         file.flush()
         yield file.name

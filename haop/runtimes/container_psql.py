@@ -6,7 +6,7 @@ from haop.model.spec import ClusterSpec
 
 # The passwords lie in memory already, for the same user alone; psql wants them in a file of another shape. The shell
 # outlives Ctrl-C, which is psql's, and removes the file.
-_SCRIPT = """
+_SCRIPT = r"""
 umask 077
 PGPASSFILE=$(mktemp /dev/shm/psql.XXXXXX) || exit 1
 export PGPASSFILE
@@ -14,8 +14,8 @@ trap 'rm -f "$PGPASSFILE"' EXIT
 trap : INT
 trap 'exit 1' TERM HUP
 {
-    printf '127.0.0.1:5432:*:postgres:%s\\n' "$(cat "$HAOP_SECRETS/superuser_password")"
-    printf '127.0.0.1:5432:*:%s:%s\\n' "$HAOP_OWNER" "$(cat "$HAOP_SECRETS/owner_password")"
+    printf '127.0.0.1:5432:*:postgres:%s\n' "$(sed 's/[\:]/\\&/g' "$HAOP_SECRETS/superuser_password")"
+    printf '127.0.0.1:5432:*:%s:%s\n' "$HAOP_OWNER" "$(sed 's/[\:]/\\&/g' "$HAOP_SECRETS/owner_password")"
 } > "$PGPASSFILE"
 psql "$@"
 """

@@ -8,8 +8,11 @@ from haop.model.service import Service
 
 
 def changed_at(folder: Path) -> datetime | None:
-    """When the youngest of a service's secrets was written; None where it has none."""
-    times = [path.stat().st_mtime for path in folder.glob("*")]
+    """When the youngest of a service's secrets was written; None where it has none.
+
+    The authority's certificate does not count: it is signed anew with the same key, and the older one is as good.
+    """
+    times = [path.stat().st_mtime for path in folder.glob("*") if path.name != "ca.crt"]
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 

@@ -223,6 +223,8 @@ def test_a_new_cluster_boots_without_haop_and_up_finds_nothing_to_do(folder: Pat
     made = haop("init", "shop", "--name", name, "--runtime", "compose", "--durability", durability, "--first-port",
                 str(port))  # fmt: skip
     assert made.code == 0, made.err
+    support.awkward_passwords(folder / "shop")
+    assert haop("-C", "shop", "render").code == 0
     cluster = Cluster.of(load(folder / "shop"))
     spec, own = cluster.project.spec, cluster.secrets
     assert spec.redis

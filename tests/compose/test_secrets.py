@@ -21,16 +21,24 @@ from tests.compose import stacks
 from tests.conftest import Haop
 
 
+def awkward(made: Cluster) -> Cluster:
+    support.awkward_passwords(made.project.root)
+    return stacks.loaded(made.project.root)
+
+
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Cluster]:
     """The default stack: two nodes and Redis."""
-    with support.folder() as where, stacks.up_and_running(where / "shop", redis=True) as cluster:
+    with support.folder() as where, stacks.up_and_running(where / "shop", awkward, redis=True) as cluster:
         yield cluster
 
 
 def secret_values(cluster: Cluster) -> dict[str, str]:
     values = dotenv.dotenv_values(cluster.project.root / ".env")
-    found = {key: value for key, value in values.items() if value and key.endswith("_PASSWORD")}
+    # Without its end, which would be shown escaped.
+    found = {
+        key: value.removesuffix(support.AWKWARD) for key, value in values.items() if value and key.endswith("_PASSWORD")
+    }
     assert len(found) == 6
     keys = (cluster.project.state / "tls").glob("*.key")
     return found | {path.name: path.read_text().splitlines()[1] for path in keys}

@@ -267,6 +267,7 @@ def logins(shop: Shop) -> list[Login]:
 def new_passwords(shop: Shop) -> None:
     for key in PASSWORDS:
         shop.edit(".env", rf"^{key}_PASSWORD=.*", f"{key}_PASSWORD={secrets.token_urlsafe(12)}")
+    support.awkward_passwords(shop.root)
 
 
 def test_new_passwords_in_env_become_those_of_the_servers(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
