@@ -150,7 +150,7 @@ class LocalRuntime:
             return
         self.resume(name)
         with suppress(psutil.NoSuchProcess):
-            if process.name() == "postgres":
+            if process.name() == processes.SERVER:
                 process.send_signal(signal.SIGINT)
                 processes.await_end([process], seconds=seconds)
             else:
@@ -179,9 +179,8 @@ class LocalRuntime:
 
     def fence(self, name: str) -> None:
         """Kill it, mark it on disk, verify that no process works in its data directory."""
-        self.kill(name)
-        for process in processes.stray(self._folders.data(name)):
-            processes.kill(process)
+        processes.end_all(self._folders.data(name))
+        self.kill(name)  # a node script that is no server yet works elsewhere
         self._folders.mark(name, markers.fenced(self._folders.word(name)))
         if self._process(name):
             raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the machine")
@@ -294,8 +293,7 @@ class LocalRuntime:
         PostgreSQL judges by signal 0, which a killed server answers for as long as nobody collects its exit status:
         below a process 1 that does not, that is for ever. Children that outlived it are ended: paused, they would stay.
         """
-        for orphan in processes.stray(self._folders.data(name)):
-            processes.kill(orphan)
+        processes.end_all(self._folders.data(name))
         (self._folders.data(name) / "postmaster.pid").unlink(missing_ok=True)
 
     def _process(self, name: str) -> psutil.Process | None:

@@ -6,6 +6,8 @@ later: psutil checks that at every signal it sends.
 
 import json
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterable
@@ -19,6 +21,7 @@ from haop.errors import HaopError
 from haop.process import reap
 
 _LOG = logging.getLogger(__name__)
+SERVER = "postgres"  # what the kernel calls each process of a server, whatever title it gives itself
 _PROC = Path("/proc/self/cwd").exists()
 
 
@@ -70,7 +73,7 @@ def find(record: Path, data: Path) -> psutil.Process | None:
             return process
     with suppress(OSError, ValueError, IndexError, psutil.Error):
         process = psutil.Process(int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
-        if str(data) in process.cmdline() and alive(process):
+        if works_in(process.pid, data) and alive(process):
             return process
     return None
 
@@ -129,16 +132,78 @@ def await_end(processes: Iterable[psutil.Process], seconds: float = 10.0) -> Non
         time.sleep(0.001)
 
 
-def stray(data: Path) -> list[psutil.Process]:
-    """Server processes that still work in a data directory: PostgreSQL's have it as their working directory."""
-    found = []
-    for pid in psutil.pids():
-        with suppress(psutil.Error, OSError):
-            # The link is read by hand where there is one: this is in the path of every failover.
-            cwd = Path(f"/proc/{pid}/cwd").readlink() if _PROC else Path(psutil.Process(pid).cwd())
-            if cwd == data and alive(process := psutil.Process(pid)):
-                found.append(process)
-    return found
+def end_all(data: Path, seconds: float = 10.0) -> None:
+    """End every process of PostgreSQL that works in a data directory with SIGKILL, and verify that none is left.
+
+    All are signalled before any is awaited: where a postmaster died and its sessions did not, there may be hundreds,
+    and each that goes on takes the machine from who ends the others. What they forked meanwhile is in the next pass.
+
+    Raises:
+        HaopError: one of them goes on.
+    """
+    end = time.monotonic() + seconds
+    while left := _signalled(data):
+        if time.monotonic() > end:
+            raise HaopError(f"process {left[0]} does not end", hint="a disk or network file system may hang")
+        time.sleep(0.001)
+
+
+def _signalled(data: Path) -> list[int]:
+    """Processes that were sent SIGKILL; the dead work nowhere. An operator's shell in that folder is no server."""
+    folder = _identity(data)
+    return [pid for pid in _pids() if _works_in(pid, folder) and _kill_server(pid, folder)]
+
+
+def _kill_server(pid: int, folder: tuple[int, int] | None) -> bool:
+    """Whether it was one. Among hundreds that compete for the machine each millisecond counts: psutil takes three."""
+    handle = None
+    try:
+        handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        if _name(pid) != SERVER or not _works_in(pid, folder):  # asked again: a stranger may have got its id
+            return False
+        if handle is None:
+            psutil.Process(pid).kill()
+        else:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except (ProcessLookupError, FileNotFoundError, psutil.NoSuchProcess):
+        return False
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
+
+
+def _name(pid: int) -> str:
+    if not _PROC:
+        return psutil.Process(pid).name()
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as _identity
+        return file.read().strip()
+
+
+def works_in(pid: int, data: Path) -> bool:
+    """Whether a process has that folder as its working directory, as PostgreSQL's have their data directory.
+
+    By whichever path: through a link, a bind mount, from inside a container.
+    """
+    return _works_in(pid, _identity(data))
+
+
+def _works_in(pid: int, folder: tuple[int, int] | None) -> bool:
+    with suppress(psutil.Error):
+        return folder is not None and folder == _identity(f"/proc/{pid}/cwd" if _PROC else psutil.Process(pid).cwd())
+    return False
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - twice as quick, and this is in the path of every failover
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if _PROC else psutil.pids()  # noqa: PTH208
 
 
 def port_holder(port: int) -> str | None:
