@@ -7,6 +7,8 @@ from haop.model.status import ClusterStatus, Reachable
 def candidate(status: ClusterStatus, to: str | None) -> str:
     """The most advanced standby: the highest timeline, then the furthest WAL that it has received.
 
+    Of those with the same WAL it is the one that has the least of it left to replay: it is primary soonest.
+
     Args:
         status: what was observed.
         to: the node that the operator wants; it must be as far as any other.
@@ -24,7 +26,7 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
     standbys = status.standbys
     if not standbys:
         raise NoPrimary("no standby answers: there is nothing to promote", hint="haop status says why")
-    best = max(standbys, key=_advance)
+    best = max(standbys, key=lambda node: (*_advance(node), node.server.lsn))
     wanted = best if to is None else next((node for node in standbys if node.name == to), None)
     if wanted is None:
         raise Refused(f"{to} is not a standby that answers", hint="haop status says why")

@@ -12,7 +12,7 @@ from haop.clock import SYSTEM_CLOCK
 from haop.engines.base import Salvage
 from haop.errors import HaopError
 from haop.model.lsn import Lsn
-from haop.postgres import control, observe, replication
+from haop.postgres import control, observe, replay, replication
 from haop.postgres.connection import BoundedConnection
 from haop.postgres.replication import Advance
 from haop.postgres.wal import Layout, Source, Wal
@@ -22,7 +22,7 @@ from haop.waiting import wait_until
 _WAL = PurePosixPath("pg_wal")
 # What a receiver has in its socket is on the disk within a few milliseconds.
 _RECEIVING_SECONDS = 0.25
-# Longer than a query may hold up replay (max_standby_archive_delay).
+# Longer than a disk may take for one segment.
 _STUCK_SECONDS = 15.0
 _REPLAY_SECONDS = 3600.0
 
@@ -63,7 +63,7 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
             files = [*_histories(at.timeline, timeline), *layout.names(at.received, end)]
             lent = runtime.lend(node, [_WAL / name for name in files], standby)
             with replication.restoring_from(connection, lent):
-                found = _replayed(connection, found, end)
+                found = _replayed(connection, found, at.replayed, end)
             now = replication.advance(connection).replayed
             if found.trouble and now >= found.begin and not wal.goes_on(now):
                 found = replace(found, end=now, reached=now, trouble=None)  # the machine had failed, a page is torn
@@ -90,12 +90,13 @@ def _received(connection: BoundedConnection, at: Advance, end: Lsn) -> Advance:
     return at
 
 
-def _replayed(connection: BoundedConnection, found: Salvage, end: Lsn) -> Salvage:
-    """Wait until the standby has replayed all of it, for as long as it comes nearer."""
-    reached, since = found.begin, SYSTEM_CLOCK.monotonic()
+def _replayed(connection: BoundedConnection, found: Salvage, reached: Lsn, end: Lsn) -> Salvage:
+    """Wait until the standby has replayed all of it, for as long as it comes nearer; nothing may hold it there."""
+    since = SYSTEM_CLOCK.monotonic()
 
     def settled() -> bool:
         nonlocal reached, since
+        replay.release(connection)
         now = replication.advance(connection).replayed
         if now > reached:
             reached, since = now, SYSTEM_CLOCK.monotonic()
@@ -104,7 +105,7 @@ def _replayed(connection: BoundedConnection, found: Salvage, end: Lsn) -> Salvag
     wait_until(settled, deadline=_REPLAY_SECONDS, pause=0.005, waiting_for=f"{found.standby} to replay {end}")
     if reached >= end:
         return replace(found, reached=end)
-    return replace(found, reached=reached, trouble=f"no progress in {_STUCK_SECONDS:g} s")
+    return replace(found, reached=max(found.begin, reached), trouble=f"no progress in {_STUCK_SECONDS:g} s")
 
 
 def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int, str]:

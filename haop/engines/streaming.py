@@ -12,7 +12,7 @@ from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role
-from haop.postgres import replication
+from haop.postgres import replay, replication
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.pointing import pointed_at
 from haop.project import Secrets
@@ -111,9 +111,9 @@ class StreamingEngine:
         return failover.Failover(self, to, note, terms, silent).run()
 
     def tidy_promotion(self, name: str) -> None:
-        """What was lent to a node before it was promoted is gone from it; safe to repeat, also where nothing was."""
+        """What a node was lent for a promotion is gone from it, and its own settings are back; safe to repeat."""
         with connected(self.runtime.endpoint(name), self.admin) as connection:
-            replication.restore_no_more(connection)
+            replay.put_back(connection)
         self.runtime.take_back(name)
 
     def crown(self, connection: BoundedConnection, status: ClusterStatus, name: str, note: Note) -> None:
@@ -125,7 +125,7 @@ class StreamingEngine:
         note("promoting", name)
         if self.sync:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
-        self._promote(connection, name)
+        self._promote(connection, name, note)
         note("promoted", name)
         replication.ensure_slots(connection, [n.slot for n in self.spec.nodes if n.name != name])
 
@@ -136,10 +136,19 @@ class StreamingEngine:
                 self.point(standby.name, primary)
                 note("follows", standby.name)
 
-    def _promote(self, connection: BoundedConnection, name: str) -> None:
+    def _promote(self, connection: BoundedConnection, name: str, note: Note) -> None:
+        """Recovery ends once everything that the standby has is replayed: nobody may hold that now."""
+
+        def ended() -> bool:
+            if not replication.in_recovery(connection):
+                return True
+            if replay.release(connection):
+                note("ended sessions that blocked replay", name)
+            return False
+
         replication.promote(connection)
         wait_until(
-            lambda: not replication.in_recovery(connection), deadline=_PROMOTION_SECONDS, pause=0.002,
+            ended, deadline=_PROMOTION_SECONDS, pause=0.002,
             waiting_for=f"{name} to end recovery", hint=f"haop logs --node {name}",
         )  # fmt: skip
 

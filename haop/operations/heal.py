@@ -164,10 +164,14 @@ def _release(cluster: Cluster, name: str) -> None:
 
 
 def point_the_lost(cluster: Cluster) -> None:
-    """Let standbys that follow a former primary follow this one: they were away when it was promoted, or haop was."""
+    """Let standbys that follow a former primary follow this one: they were away when it was promoted, or haop was.
+
+    What one of them was lent for a promotion that came to nothing is taken back.
+    """
     engine, status = cluster.engine, cluster.engine.observe()
     if primary := status.primary:
         for standby in status.standbys:
+            engine.tidy_promotion(standby.name)
             if not status.streams(standby.name) and not status.diverged(standby):
                 engine.point(standby.name, primary.name)
 

@@ -13,11 +13,10 @@ from haop.errors import HaopError
 from haop.model.lsn import Lsn
 from haop.model.spec import quorum
 from haop.model.status import Fork
+from haop.postgres import replay
 from haop.postgres.connection import BoundedConnection
 from haop.postgres.observe import forks
 from haop.postgres.queries import query
-
-_LENT = " # lent by haop"  # a comment of the shell's, by which its own command is known
 
 
 def promote(connection: BoundedConnection) -> None:
@@ -123,7 +122,7 @@ def restoring_from(connection: BoundedConnection, folder: PurePosixPath) -> Iter
     """Let a standby fetch segments and histories from a folder that its server can read; it says nothing of others.
 
     Meanwhile it follows nobody: its receiver may try for seconds to reach a node that is gone, and replay waits for it.
-    The command stays set until `restore_no_more`.
+    What is delayed is replayed at once. Command and delay stay so until `replay.put_back`.
 
     Raises:
         HaopError: the folder has a name that no setting can hold.
@@ -133,19 +132,14 @@ def restoring_from(connection: BoundedConnection, folder: PurePosixPath) -> Iter
     # %f and %p are PostgreSQL's; where the file is missing the shell is quiet, and so is the server.
     path = shlex.quote(f"{folder}/").replace("%", "%%")
     followed = upstream(connection)
-    _set(connection, restore_command=f"test -f {path}%f && cp {path}%f %p{_LENT}", primary_conninfo="")
+    replay.override(connection, "restore_command", f"test -f {path}%f && cp {path}%f %p")
+    if replay.is_delayed(connection):
+        replay.override(connection, "recovery_min_apply_delay", "0")
+    _set(connection, primary_conninfo="")
     try:
         yield
     finally:
         _set(connection, primary_conninfo=followed)
-
-
-def restore_no_more(connection: BoundedConnection) -> None:
-    """Undo that; an operator's own command stays."""
-    row = connection.execute("SHOW restore_command").fetchone()
-    if row and str(row[0]).endswith(_LENT):
-        connection.execute("ALTER SYSTEM RESET restore_command")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

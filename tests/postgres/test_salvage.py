@@ -17,6 +17,7 @@ from haop.model.lsn import Lsn
 from haop.model.status import Reachable
 from haop.operations import behind, failover, rejoin, status, verify
 from haop.operations.cluster import Cluster
+from haop.postgres import replay
 from haop.postgres.connection import connected
 from haop.project import load
 from tests import support
@@ -211,7 +212,8 @@ def test_without_salvage_rows_are_lost_and_a_standby_that_may_lack_some_is_refus
 def test_what_a_standby_was_lent_is_gone_when_it_starts_anew(shop: Cluster) -> None:
     """Haop was killed before the promotion, and the primary came back instead."""
     standby = support.standby_of(shop)
-    support.sql(shop, standby, "ALTER SYSTEM SET restore_command = 'test -f /lent/%f # lent by haop'")
+    with connected(shop.runtime.endpoint(standby), shop.engine.admin) as link:
+        replay.override(link, "restore_command", "test -f /lent/%f")
     support.by_hand(shop, standby, 'mkdir -p "$PGDATA.lent"')
     shop.runtime.stop(standby)
     shop.runtime.start(shop.engine.services()[standby])

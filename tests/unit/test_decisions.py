@@ -53,6 +53,10 @@ P, S = Role.PRIMARY, Role.STANDBY
         ((gone("db1"), up_node("db2", S, 1, 10, 30), up_node("db3", S, 1, 20)), None, "db2"),
         ((gone("db1"), up_node("db2", S, 2, 10), up_node("db3", S, 1, 20)), None, "db2"),
         ((gone("db1"), up_node("db2", S, 1, 20), up_node("db3", S, 1, 20)), "db3", "db3"),
+        # The same WAL: whoever has replayed more of it is primary sooner; never at the price of a byte.
+        ((gone("db1"), up_node("db2", S, 1, 10, 30), up_node("db3", S, 1, 20, 30)), None, "db3"),
+        ((gone("db1"), up_node("db2", S, 1, 10, 31), up_node("db3", S, 1, 20, 30)), None, "db2"),
+        ((gone("db1"), up_node("db2", S, 1, 10, 30), up_node("db3", S, 1, 20, 30)), "db2", "db2"),
     ],
 )
 def test_the_most_advanced_standby_is_promoted(nodes: tuple[NodeStatus, ...], to: str | None, chosen: str) -> None:

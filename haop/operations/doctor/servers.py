@@ -200,7 +200,7 @@ def replay_paused(facts: Facts) -> Told:
     for node, seen in facts.answering.items():
         if seen.replay != "not paused":
             yield error(
-                f"{node} does not replay ({seen.replay}): a promotion of it would wait for ever", node=node,
+                f"{node} does not replay ({seen.replay}): a promotion of it has to replay the rest first", node=node,
                 hint=f"SELECT pg_wal_replay_resume() on {node}; if it pauses again, see settings-lower",
             )  # fmt: skip
 
