@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from haop.model import session
 from haop.model.containers import layout
 from haop.model.endpoint import Endpoint
 from haop.model.service import Service
@@ -37,6 +38,7 @@ def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[
         "container": spec.runtime == "compose",
         "mount": layout(spec.postgres).mount,
         "adopted": list(spec.adopted),
+        "session": session.options(session.own(spec.postgres)),
     }
     return _rendered(names, values)
 
@@ -73,6 +75,7 @@ def compose(
             }
             for node in nodes
         ],
+        "session": session.options(session.own(spec.postgres)),
         "database": spec.database,
         "owner": spec.owner,
         "confirming": quorum(node.name for node in spec.nodes[1:]) if spec.durability is Durability.SYNC else "",

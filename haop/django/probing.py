@@ -98,8 +98,11 @@ def _ask(parameters: Mapping[str, Any], place: tuple[str, str], deadline: float)
     only = {key: value for key, value in parameters.items() if key not in _OF_DJANGO}
     only |= {"host": place[0], "port": place[1], "target_session_attrs": "any", "application_name": "haop-health"}
     try:
-        with _Bounded.connect(**only, autocommit=True) as link:
+        with _Bounded.connect(**only) as link:
             link.seconds = deadline
+            link.isolation_level = (
+                psycopg.IsolationLevel.READ_COMMITTED
+            )  # a standby answers no serializable transaction
             row = link.cursor(row_factory=dict_row).execute(_LOOK).fetchone() or {}
     except psycopg.Error as error:
         return Server(host=named, error=(str(error).strip().splitlines() or [type(error).__name__])[0])

@@ -12,6 +12,7 @@ import docker
 from haop.docker.engine import connect, translated
 from haop.docker.volumes import users
 from haop.errors import HaopError, Refused
+from haop.model import session
 from haop.model.adoption import NOTE, Mount, OldContainer, OldServer, Taken
 
 _SERVICE, _STACK = "com.docker.compose.service", "com.docker.compose.project"
@@ -121,7 +122,8 @@ class Foreign:
                 lines.append(_MAKE_POSTGRES)
             rights = "LOGIN SUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS" if made else "LOGIN"
             lines.append(f"ALTER ROLE \"{quoted}\" {rights} PASSWORD :'verifier';")
-        self._sql(old, "\n".join(lines), variables)
+        # What the server, the database or the role is set to is carried over, and stops nothing here.
+        self._sql(old, "\n".join(lines), {**variables, "PGOPTIONS": session.options(session.superuser(15))})
 
     def stop(self, old: OldContainer) -> None:
         """Stop it cleanly, and let nothing start it again by itself: the one change to the container."""

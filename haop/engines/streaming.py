@@ -9,6 +9,7 @@ from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.errors import HaopError, NoPrimary, Refused
+from haop.model import session
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role
@@ -38,7 +39,10 @@ class StreamingEngine:
     def admin(self) -> Login:
         """The superuser that is kept for haop."""
         ca = self._tls / "ca.crt"
-        return Login(user="postgres", password=self._secrets.postgres_password, ca=ca if ca.exists() else None)
+        return Login(
+            user="postgres", password=self._secrets.postgres_password, ca=ca if ca.exists() else None,
+            session=session.superuser(self.spec.postgres),
+        )  # fmt: skip
 
     @property
     def application(self) -> Login:

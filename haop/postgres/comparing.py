@@ -261,7 +261,7 @@ class Comparing:
         return link
 
     def _opened(self, node: str, settings: str) -> BoundedConnection:
-        link = open_connection(self._endpoints[node], self._login, name="haop check", client_encoding="UTF8")
+        link = open_connection(self._endpoints[node], self._login, name="haop check")
         link.execute(query(settings))
         return link
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
 from haop.errors import ConnectionFailed
+from haop.model import session
 from haop.model.endpoint import Endpoint
 
 T = TypeVar("T")
@@ -25,12 +26,13 @@ ANSWER_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """As whom to connect, to which database, and whose certificate to trust (None: no TLS)."""
+    """As whom to connect, to which database, whose certificate to trust (None: no TLS), and what the session fixes."""
 
     user: str
     password: str = field(repr=False)
     database: str = "postgres"
     ca: Path | None = None
+    session: Mapping[str, str] = field(default_factory=dict)  # of haop's own; an application's fixes nothing
 
     def parameters(self) -> dict[str, Any]:
         """The libpq parameters, but for host and port."""
@@ -78,6 +80,7 @@ def open_connection(
         application_name=name,
         autocommit=True,
         gssencmode="disable",
+        options=session.options(login.session),
         **login.parameters(),
         **parameters,
     )
@@ -95,13 +98,12 @@ def connected(
     """A connection for a few statements; the driver's errors become `ConnectionFailed` with one line of reason.
 
     Raises:
-        ConnectionFailed: the server refused, went away, is read-only, or did not answer in time.
-            A statement that is wrong is a bug.
+        ConnectionFailed: the server refused, went away, did not answer in time, or answered with an error.
     """
     try:
         with open_connection(endpoint, login, answer_seconds=answer_seconds) as connection:
             yield connection
-    except (psycopg.OperationalError, psycopg.InternalError) as error:
+    except psycopg.Error as error:
         raise ConnectionFailed(reason(error)) from error
 
 

@@ -73,12 +73,12 @@ def refusal(endpoint: Endpoint, login: Login) -> tuple[str, str]:
         link.execute("SET log_min_messages = fatal")  # the refusal is asked for; the log is for what is not
         try:
             with link.transaction(force_rollback=True):
-                link.execute("CREATE TABLE haop_check_is_refused ()")
+                link.execute("CREATE SCHEMA haop_check_is_refused")
         except psycopg.Error as error:
             if error.sqlstate is None:
                 raise
             return error.sqlstate, reason(error)
-    return "00000", "it accepted a CREATE TABLE, which was rolled back"
+    return "00000", "it accepted a CREATE SCHEMA, which was rolled back"
 
 
 def encryption(endpoint: Endpoint, login: Login) -> Encryption:

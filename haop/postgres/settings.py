@@ -1,11 +1,12 @@
 """Settings of a running server: read its files again, and say what waits for a restart."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
 from haop.model.settings import Pending
-from haop.postgres.connection import BoundedConnection, Login, connected
+from haop.postgres.connection import Login, connected
 from haop.postgres.queries import query
 from haop.waiting import wait_until
 
@@ -18,6 +19,9 @@ WHERE error IS NOT NULL AND NOT applied AND sourcefile IS NOT NULL
 UNION ALL
 SELECT 'pg_hba.conf, line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL
 """
+_NEW_SESSION = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE context <> 'internal'"
+# What a session needs so that it answers at all.
+_TO_BE_ASKED = ("client_encoding", "default_transaction_isolation", "event_triggers", "role", "statement_timeout")
 
 
 def reload_stale(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
@@ -33,7 +37,7 @@ def reload_stale(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
         before, stale = row
         if not stale:
             return ()
-        values = _values(connection)
+        values = _values(endpoint, login)
         connection.execute("SELECT pg_reload_conf()")
 
     def taken() -> Mapping[str, str] | None:
@@ -44,7 +48,7 @@ def reload_stale(endpoint: Endpoint, login: Login) -> tuple[Pending, ...]:
                     f"the server at {endpoint} rejects its settings: {wrong[0]}", hint="haop render --check"
                 )
             loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
-            return _values(connection) if loaded and loaded[0] > before else None
+        return _values(endpoint, login) if loaded and loaded[0] > before else None
 
     now = wait_until(
         taken, deadline=_RELOAD_SECONDS, pause=0.01, waiting_for=f"the server at {endpoint} to read its settings"
@@ -69,6 +73,8 @@ def replay_paused(endpoint: Endpoint, login: Login) -> bool:
         return bool(row and row[0])
 
 
-def _values(connection: BoundedConnection) -> Mapping[str, str]:
-    """What the files decide, as a new session has it."""
-    return dict(connection.execute("SELECT name, current_setting(name) FROM pg_settings WHERE context <> 'internal'"))
+def _values(endpoint: Endpoint, login: Login) -> Mapping[str, str]:
+    """What the files decide, as a new session of anybody has it: haop's own fixes some."""
+    only = {name: login.session[name] for name in _TO_BE_ASKED if name in login.session}
+    with connected(endpoint, replace(login, session=only)) as connection:
+        return dict(connection.execute(_NEW_SESSION))

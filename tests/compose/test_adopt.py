@@ -109,7 +109,7 @@ def test_a_compose_service_of_17_becomes_db1(haop: Haop, folder: Path) -> None:
         "environment": {"POSTGRES_USER": "shop", "POSTGRES_PASSWORD_FILE": "/run/secrets/password",
                         "POSTGRES_INITDB_ARGS": "--no-sync"},
         "command": ["-c", "work_mem=8MB", "-c", "shared_preload_libraries=pg_stat_statements", "-c",
-                    "pg_stat_statements.max=2000", "-c", "fsync=off"],
+                    "pg_stat_statements.max=2000", "-c", "fsync=off", "-c", "DateStyle=SQL, DMY"],
         "secrets": ["password"], "volumes": ["data:/var/lib/postgresql/data",
                                              "./init.sql:/docker-entrypoint-initdb.d/init.sql:ro"],
     }  # fmt: skip

@@ -108,7 +108,7 @@ def test_every_table_of_every_database_is_compared(shop: Cluster, haop: Haop) ->
     kinds = {row["check"] for row in document["checks"]}
     assert kinds == {"replay", "read-only", "replication-role", "tls", "pg_hba", "contents"}
     (read_only,) = [row for row in rows(document, Outcome.OK) if row[0] == "read-only"]
-    assert read_only[2] == "25006: cannot execute CREATE TABLE in a read-only transaction"
+    assert read_only[2] == "25006: cannot execute CREATE SCHEMA in a read-only transaction"
     tls = {row["outcome"] for row in document["checks"] if row["check"] == "tls"}
     assert tls == {"ok" if shop.runtime.tls else "skipped"}
 
@@ -162,13 +162,13 @@ PRIVILEGES = {
     "ALTER ROLE replicator CREATEDB": ("CREATEDB", "ALTER ROLE replicator NOCREATEDB"),
     "GRANT pg_monitor TO replicator": ("member of pg_monitor", "REVOKE pg_monitor FROM replicator"),
     "GRANT SELECT (a), UPDATE ON mine TO replicator": (
-        "SELECT on column a of table mine of shop; UPDATE on table mine of shop",
+        "SELECT on column a of table public.mine of shop; UPDATE on table public.mine of shop",
         "REVOKE ALL ON mine FROM replicator; REVOKE ALL (a) ON mine FROM replicator",
     ),
     "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO replicator": (
         "EXECUTE on function pg_read_file(text) of shop", "REVOKE ALL ON FUNCTION pg_read_file(text) FROM replicator",
     ),
-    "ALTER TABLE owned OWNER TO replicator": ("owns table owned of shop", "ALTER TABLE owned OWNER TO postgres"),
+    "ALTER TABLE owned OWNER TO replicator": ("owns table public.owned of shop", "ALTER TABLE owned OWNER TO postgres"),
     "GRANT CONNECT ON DATABASE shop TO replicator": (
         "CONNECT on database shop", "REVOKE ALL ON DATABASE shop FROM replicator",
     ),

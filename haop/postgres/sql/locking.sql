@@ -7,5 +7,4 @@ SET idle_in_transaction_session_timeout = '1s';
 SET deadlock_timeout = '50ms';
 SET log_lock_waits = off;
 -- A lock that is not to be had is an answer, not an error for the log.
-SET log_min_messages = fatal;
-SET search_path = pg_catalog
+SET log_min_messages = fatal
