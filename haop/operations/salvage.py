@@ -3,17 +3,22 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from haop.clock import SYSTEM_CLOCK
 from haop.errors import HaopError
+from haop.operations import kernel_lock
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.project import STATE
 from haop.runtimes import private_files
+from haop.waiting import wait_until
 
 FOLDER = "salvage"
+_WAIT_SECONDS = 300.0  # gigabytes are copied in that time
 # As the node script names it: timeline, from, to, when it was kept.
 _NAME = re.compile(r"(\d+)-([0-9A-F]+)_([0-9A-F]+)-([0-9A-F]+)_([0-9A-F]+)-(\d{8}T\d{6}Z)")
 
@@ -40,7 +45,8 @@ def collected(cluster: Cluster) -> str:
     told = ""
     for node in cluster.project.spec.nodes:
         try:
-            told += "".join(map(_told, _collect(cluster, node.name)))
+            with _alone(cluster):
+                told += "".join(map(_told, _collect(cluster, node.name)))
         except (OSError, HaopError) as error:
             told += f"; WAL that only {node.name} had stays beside its data: {error}"
     if told:
@@ -55,6 +61,18 @@ def shown(cluster: Cluster, progress: Progress) -> str:
         with progress.step(told.removeprefix("; ")):
             pass
     return told
+
+
+@contextmanager
+def _alone(cluster: Cluster) -> Iterator[None]:
+    """A command and the guard collect at the same time: what one has half copied the other must not clear away."""
+    lock = cluster.project.state / "collecting"
+    with ExitStack() as opened:
+        wait_until(
+            lambda: opened.enter_context(kernel_lock.locked(cluster.project.root, lock, {})),
+            deadline=_WAIT_SECONDS, pause=0.05, waiting_for="another haop that collects WAL",
+        )  # fmt: skip
+        yield
 
 
 def _told(found: tuple[Path, Salvaged]) -> str:
