@@ -1,0 +1,84 @@
+"""File systems of their own for the data of nodes, small enough to be filled. Root makes them."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from haop.operations.cluster import Cluster
+from tests import support
+
+_SIZE = 200 * 2**20
+
+
+def no_disks() -> str | None:
+    """Why none can be made here; None where they can. Root of a container may have no devices."""
+    if os.geteuid():
+        return "only root makes file systems"
+    with support.folder() as folder, (folder / "disk").open("wb") as file:
+        file.truncate(2**20)
+        try:
+            _run("losetup", "--detach", _run("losetup", "--find", "--show", file.name))
+        except (OSError, subprocess.CalledProcessError) as error:
+            return f"no file system of a file's can be mounted here: {error}"
+    return None if shutil.which("mkfs.ext4") else "mkfs.ext4 is not on this machine"
+
+
+@contextmanager
+def small_disks(cluster: Cluster, nodes: Sequence[str], folder: Path) -> Iterator[None]:
+    """One for each of these nodes, before the cluster is up; all of the cluster is gone when they are taken away."""
+    with ExitStack() as made:
+        for node in nodes:
+            made.enter_context(_small_disk(cluster, node, folder / f"disk-{node}"))
+        made.callback(support.end, cluster)
+        yield
+
+
+@contextmanager
+def _small_disk(cluster: Cluster, node: str, image: Path) -> Iterator[None]:
+    with image.open("wb") as file:
+        file.truncate(_SIZE)
+    _run("mkfs.ext4", "-q", "-m", "0", "-b", "4096", str(image))
+    device = _run("losetup", "--find", "--show", str(image))
+    home = cluster.project.state / "local" / node
+    try:
+        if cluster.project.spec.runtime == "compose":
+            name, cluster_id = cluster.project.spec.name, cluster.secrets.cluster_id
+            labels = (
+                f"com.docker.compose.project={name}",
+                f"com.docker.compose.volume={node}",
+                f"io.haop.id={cluster_id}",
+            )
+            options = ("type=ext4", f"device={device}")
+            _run(
+                "docker", "volume", "create", *(a for o in options for a in ("--opt", o)),
+                *(a for label in labels for a in ("--label", label)), f"{name}_{node}",
+            )  # fmt: skip
+        else:
+            home.mkdir(parents=True)
+            _run("mount", device, str(home))
+        yield
+    finally:
+        if home.is_mount():
+            _run("umount", str(home))
+        _run("losetup", "--detach", device)
+
+
+def fill(cluster: Cluster, node: str) -> None:
+    """To the last block: what the file system refuses to a large file it may still give to small ones."""
+    support.by_hand(
+        cluster, node,
+        'cat /dev/zero >"$PGDATA.filler" 2>/dev/null || true; n=0; '
+        'while echo >"$PGDATA.filler.$n"; do n=$((n + 1)); sync -f "$PGDATA.filler"; done 2>/dev/null',
+    )  # fmt: skip
+
+
+def clear(cluster: Cluster, node: str) -> None:
+    """Room again."""
+    support.by_hand(cluster, node, 'rm -f "$PGDATA".filler*')
+
+
+def _run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
