@@ -1,14 +1,16 @@
 """Moving the primary on purpose, and back when that does not succeed."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from haop.engines import stopping
 from haop.engines.base import Note
 from haop.engines.streaming import StreamingEngine
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.lsn import Lsn
 from haop.model.service import State
 from haop.model.status import ClusterStatus, Reachable
-from haop.postgres import control, replication
+from haop.postgres import replication
 from haop.postgres.connection import connected
 from haop.waiting import wait_until
 
@@ -77,8 +79,10 @@ class Switchover:
             ):
                 self._note("stopping", self._old)
                 self._stopping = True
-                self._runtime.stop(self._old, seconds=_STOP_SECONDS)
-                self._note("stopped", self._old)
+                cut_off = stopping.stop(
+                    self._runtime, self._old, seconds=_STOP_SECONDS, whole=partial(replication.received, standby)
+                )
+                self._note("killed while it archived" if cut_off else "stopped", self._old)
                 fence = pool.submit(self._runtime.fence, self._old)
                 last = self._last_record()
                 wait_until(
@@ -109,10 +113,9 @@ class Switchover:
 
     def _last_record(self) -> Lsn:
         """Where the shutdown's checkpoint record begins, which is the primary's last."""
-        ended = control.parse(self._runtime.read(self._old, control.PATH) or b"")
-        if not ended.clean:
+        if (last := stopping.shutdown(self._runtime, self._old)) is None:
             raise HaopError(f"{self._old} did not stop cleanly within {_STOP_SECONDS} s and was killed")
-        return ended.checkpoint
+        return last
 
     def _put_back(self) -> str:
         """The old primary accepts writes again, unless the standby was promoted after all; says which is primary."""

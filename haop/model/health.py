@@ -11,6 +11,8 @@ from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
 # A standby further behind than this is named: a segment of WAL, or half a minute.
 LAGGING_BYTES = 16 * 2**20
 LAGGING_SECONDS = 30.0
+# A file of WAL that has waited for its archive so long: the command hangs, or is too slow.
+ARCHIVING_SECONDS = 300.0
 
 
 class Severity(StrEnum):
@@ -43,7 +45,13 @@ class Finding:
 
 def assess(spec: ClusterSpec, status: ClusterStatus) -> tuple[Finding, ...]:
     """Everything about the servers that is not as asked for."""
-    findings = [*_primaries(status), *_differences(spec, status), *_durability(spec, status), *_tls(status)]
+    findings = [
+        *_primaries(status),
+        *_differences(spec, status),
+        *_durability(spec, status),
+        *_tls(status),
+        *_archiving(status),
+    ]
     for node in spec.nodes:
         findings += [*_node(status, node), *_slot(status, node)]
     return tuple(findings)
@@ -132,6 +140,19 @@ def _tls(status: ClusterStatus) -> Iterator[Finding]:
             code="tls-off", severity=Severity.INFO,
             message=f"no TLS on {', '.join(without)} (its build of PostgreSQL has none): listening on loopback only",
         )  # fmt: skip
+
+
+def _archiving(status: ClusterStatus) -> Iterator[Finding]:
+    """Names no node: who moves the primary is not kept from it."""
+    for node in status.primaries:
+        if (now := node.server.archiving) and (now.failing or now.waiting_seconds > ARCHIVING_SECONDS):
+            last = "the last attempt failed, " if now.failing else ""
+            yield Finding(
+                code="archiving", severity=Severity.WARNING,
+                message=f"{node.name} cannot archive its WAL: {last}{now.waiting} files wait, the oldest for "
+                f"{now.waiting_seconds:.0f} s; they fill its disk",
+                hint=f"mend archive_command; what it says: haop logs --node {node.name} --level warning",
+            )  # fmt: skip
 
 
 def _node(status: ClusterStatus, spec: NodeSpec) -> Iterator[Finding]:

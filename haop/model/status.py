@@ -48,6 +48,15 @@ class Fork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Archiving:
+    """How a primary fares that copies its WAL into an archive."""
+
+    failing: bool  # its last attempt failed
+    waiting: int  # files that are to be copied
+    waiting_seconds: float  # how long the oldest of them has waited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """What a PostgreSQL server said about itself, at one moment."""
 
@@ -67,6 +76,7 @@ class Server:
     senders: tuple[Sender, ...] = ()
     slots: tuple[Slot, ...] = ()
     forks: tuple[Fork, ...] = ()
+    archiving: Archiving | None = None  # of a primary with an archive
 
     @property
     def reach(self) -> Lsn:

@@ -7,6 +7,7 @@ from itertools import chain
 from haop.errors import ConnectionFailed, NoPrimary
 from haop.model.checking import Check, Checked, NotRead, Outcome, Reading, judge_role, judge_tables
 from haop.model.hba import judge_rules
+from haop.model.health import assess
 from haop.model.status import ClusterStatus, Reachable, Unreachable
 from haop.operations import application
 from haop.operations.cluster import Cluster
@@ -16,6 +17,7 @@ from haop.postgres.comparing import Comparing
 
 # A query on a standby may hold replay back for 10 s (max_standby_streaming_delay as rendered).
 PATIENCE_SECONDS = 15.0
+_UNSEEN = {"archiving"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -66,7 +68,7 @@ class _Checking:
             with step("a token written on the primary is replayed by every standby"):
                 checks = [*self.replay()]
             with step("standbys refuse writes; the replication role; TLS; pg_hba.conf"):
-                checks += chain(self.read_only(), [self.replication_role()], self.tls(), self.hba())
+                checks += chain(self.read_only(), [self.replication_role()], self.tls(), self.hba(), self.found())
         except ConnectionFailed as error:
             raise NoPrimary(f"{self.primary.name} went away: {error.message}", hint="haop status") from error
         readings: list[Reading] = []
@@ -141,6 +143,15 @@ class _Checking:
 
         yield from (self.asked("pg_hba", node, lets_in) for node in self.status.reachable)
         yield from self.unanswered("pg_hba")
+
+    def found(self) -> Iterator[Check]:
+        """What `haop status` finds, and no other row would show."""
+        for finding in assess(self.cluster.project.spec, self.status):
+            if finding.code in _UNSEEN:
+                yield Check(
+                    check=finding.code, node=finding.node or self.primary.name, outcome=Outcome.DIFFERENT,
+                    evidence=finding.message, hint=finding.hint,
+                )  # fmt: skip
 
     def tables(self, database: str, readings: list[Reading], tell: Callable[[str], None]) -> Iterator[Check]:
         if not self.standbys:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from haop.engines import stopping
 from haop.errors import Refused
 from haop.model.service import State
 from haop.operations import guarding, maintenance
@@ -36,7 +37,10 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
         outcome.detail = f"stopped {', '.join(order)}" if order else "nothing ran"
         for name in order:
             with progress.step(f"stop {name}"):
-                runtime.stop(name)
+                if name in nodes:
+                    stopping.stop(runtime, name)
+                else:
+                    runtime.stop(name)
         if volumes or runtime.unattended:
             with progress.step("delete the data" if volumes else "remove the containers") as tell:
                 for name in left if volumes else ():

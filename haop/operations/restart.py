@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from haop.engines import stopping
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
@@ -190,7 +191,7 @@ def _anew(cluster: Cluster, name: str, progress: Progress) -> None:
     """Stop it, and start it as haop.toml says now."""
     services = cluster.services()
     outdated = cluster.runtime.create(services, progress.step)
-    cluster.runtime.stop(name)
+    stopping.stop(cluster.runtime, name)
     if name in outdated:
         cluster.runtime.create(services, progress.step)
     cluster.runtime.start(services[name])

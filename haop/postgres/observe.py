@@ -7,7 +7,7 @@ from psycopg.rows import dict_row
 
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
-from haop.model.status import Fork, Role, Sender, Server, Slot
+from haop.model.status import Archiving, Fork, Role, Sender, Server, Slot
 from haop.postgres.connection import ANSWER_SECONDS, BoundedConnection, Login, connected
 from haop.postgres.queries import query
 
@@ -28,6 +28,7 @@ def ask(connection: BoundedConnection) -> Server:
         row = cursor.execute(query("node")).fetchone()
         assert row is not None
         senders = _senders(cursor)
+        archiver = cursor.execute(query("archiver")).fetchone()
         slots = tuple(slot for r in cursor.execute(query("slots")) if (slot := Slot(**r)).physical)
     return Server(
         role=Role(row.pop("role")),
@@ -36,6 +37,7 @@ def ask(connection: BoundedConnection) -> Server:
         forks=forks(row.pop("history") or ""),
         senders=senders,
         slots=slots,
+        archiving=Archiving(**archiver) if archiver else None,
         **row,
     )
 
