@@ -25,6 +25,7 @@ from haop.process import RunAs, run, spawn
 from haop.runtimes import account, kept_wal, local_exits, log_files, markers, preflight, processes
 from haop.runtimes.base import STOP_SECONDS, Step
 from haop.runtimes.local_folders import LocalFolders
+from haop.waiting import wait_until
 
 _HOST = "127.0.0.1"
 
@@ -149,6 +150,10 @@ class LocalRuntime:
         if not (process := self._process(name)):
             return
         self.resume(name)
+        wait_until(  # a rewind that is ended on its way leaves data that must not start
+            lambda: self._folders.word(name) != markers.REWINDING or not self._process(name),
+            deadline=seconds, waiting_for=f"{name}'s rewind to end", hint=f"haop logs --node {name}",
+        )  # fmt: skip
         with suppress(psutil.NoSuchProcess):
             if process.name() == processes.SERVER:
                 process.send_signal(signal.SIGINT)

@@ -1,16 +1,19 @@
 """Fenced nodes come back as standbys: former primaries by following or by rewind, plain standbys by following."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from haop.engines.base import Terms
 from haop.model.health import Health
+from haop.model.service import State
 from haop.operations import failover, rejoin, status
 from haop.operations.cluster import Cluster
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
+from tests.conftest import only_local
 from tests.support import Quiet
 
 
@@ -89,6 +92,39 @@ def test_a_former_primary_refuses_until_rejoin_and_loses_what_only_it_had(shop: 
     assert support.sql(shop, old, "SELECT to_regclass('lost')") == [(None,)]
     assert status.observe(shop).health is Health.HEALTHY
     replayed(shop, old, "after_the_rewind")
+
+
+@only_local  # a container's script ignores signals meanwhile: `docker stop` waits by itself
+def test_a_stop_in_the_middle_of_a_rewind_waits_for_its_end(shop: Cluster, folder: Path) -> None:
+    """What `haop restart` and `down` do: a rewind that is ended leaves data that only a clone replaces."""
+    old, new = support.primary_of(shop), support.standby_of(shop)
+    support.cut_stream(shop, new)
+    support.sql(shop, old, "CREATE TABLE lost AS SELECT 1")
+    shop.runtime.kill(old)
+    shop.engine.failover(None, silent, terms=Terms(salvage=False))
+    runtime = support.local(Cluster.of(shop.project))
+    vars(runtime)["_bindir"] = slow_rewind(support.local(shop)._bindir, folder)
+    runtime.readmit(old)
+    runtime.start(shop.engine.services()[old])
+    wait_until(lambda: runtime._folders.word(old) == "rewinding", deadline=30, waiting_for="a rewind")
+    runtime.stop(old)
+    assert runtime.state(old).state is State.STOPPED
+    assert runtime._folders.word(old) == ""
+    shop.runtime.start(shop.engine.services()[old])
+    wait_until(lambda: shop.engine.observe().streams(old), deadline=30, waiting_for=f"{old} to stream")
+    assert support.sql(shop, old, "SELECT to_regclass('lost')") == [(None,)]
+
+
+def slow_rewind(bindir: Path, folder: Path) -> Path:
+    """The same programs, of which one takes a second longer."""
+    slow = folder / "bin"
+    slow.mkdir()
+    for program in bindir.iterdir():
+        (slow / program.name).symlink_to(program)
+    (slow / "pg_rewind").unlink()
+    (slow / "pg_rewind").write_text(f'#!/bin/sh\nsleep 1\nexec {bindir}/pg_rewind "$@"\n')
+    (slow / "pg_rewind").chmod(0o755)
+    return slow
 
 
 def test_a_former_primary_that_stopped_cleanly_has_nothing_to_rewind(shop: Cluster) -> None:
