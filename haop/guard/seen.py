@@ -195,8 +195,8 @@ def _anew(view: View, now: float) -> View:
 
 
 def _failed_over(view: View, seen: FailedOver) -> View:
-    if not seen.promoted:
-        return replace(view, failures=(*view.failures, seen.at)[-_KEPT:], sure=seen.sure)
+    if not seen.promoted:  # what it has begun is cleared away, though the primary may be the same again
+        return replace(view, failures=(*view.failures, seen.at)[-_KEPT:], sure=seen.sure, tidied=None)
     # Until it answers: what it said before it was promoted is history.
     node, newest = view.nodes[seen.promoted], max(node.timeline for node in view.nodes.values())
     primary = replace(
