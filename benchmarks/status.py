@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmarks.peer_patroni import patroni_cluster, same_python
 from benchmarks.timing import HAOP, in_turn, ratio, succeeds, wall
+from haop.postgres.answers import CONNECT_SECONDS
 from haop.postgres.binaries import installations
-from haop.postgres.connection import CONNECT_SECONDS
 from tests import support
 
 

@@ -16,7 +16,8 @@ import psycopg
 from haop.drills import threads
 from haop.drills.ledger import Ledger, Outcome, Read, Write
 from haop.model.endpoint import Endpoint
-from haop.postgres.connection import BoundedConnection, Login, open_connection, reason
+from haop.postgres.answers import reason
+from haop.postgres.connection import BoundedConnection, Login, open_connection
 
 PACE_SECONDS = 0.005
 STATEMENT_SECONDS = 1.0

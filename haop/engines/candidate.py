@@ -1,6 +1,7 @@
 """Who is promoted. Pure."""
 
-from haop.errors import NoPrimary, Refused
+from haop.errors import Degraded, HaopError, NoPrimary, Refused
+from haop.model.refusing import refusal, remedy
 from haop.model.status import ClusterStatus, Reachable
 
 
@@ -14,7 +15,8 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
         to: the node that the operator wants; it must be as far as any other.
 
     Raises:
-        Refused: a primary answers, or the wanted node cannot be promoted without losing what another standby has.
+        Refused: a primary answers, or lives and refuses haop, or the wanted node cannot be promoted without losing what
+            another standby has.
         NoPrimary: no standby answers.
     """
     if status.primaries:
@@ -23,6 +25,8 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
             f"{name} is primary and answers; a failover is for a primary that is gone",
             hint="to move it on purpose: haop switchover; to rehearse a failure: haop drill failover",
         )
+    if living := status.refusing_primary:
+        raise Refused(f"{refusal(living)}; a failover is for a primary that is gone", hint=remedy(living))
     standbys = status.standbys
     if not standbys:
         raise NoPrimary("no standby answers: there is nothing to promote", hint="haop status says why")
@@ -37,6 +41,13 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
             hint=f"haop failover --to {best.name}",
         )
     return wanted.name
+
+
+def absent(status: ClusterStatus, message: str, hint: str) -> HaopError:
+    """What a command that needs one primary raises where none answers, or two do: one that lives is not absent."""
+    if living := status.refusing_primary:
+        return Degraded(refusal(living), hint=remedy(living))
+    return NoPrimary(message, hint=hint)
 
 
 def _advance(node: Reachable) -> tuple[int, int]:

@@ -5,10 +5,11 @@ from pathlib import Path, PurePosixPath
 
 from haop.engines import failover, words
 from haop.engines.base import AS_USUAL, Note, Promotion, Rejoining, Terms
+from haop.engines.candidate import absent
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
-from haop.errors import HaopError, NoPrimary, Refused
+from haop.errors import HaopError, Refused
 from haop.model import session
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
@@ -71,7 +72,7 @@ class StreamingEngine:
 
     def observe(self, silent: frozenset[str] = frozenset()) -> ClusterStatus:
         """Ask every node, all at once, but for those of which it is known that they do not answer."""
-        return observe_cluster(self.spec, self.runtime, self.admin, silent)
+        return observe_cluster(self.spec, self.runtime, self.admin, self.has_primarys_data, silent)
 
     def was_primary(self, name: str) -> bool:
         """Whether a node, running or not, has data that it would start as a primary with."""
@@ -255,7 +256,7 @@ class StreamingEngine:
         """The node to follow; where two are primary, the one that is ahead."""
         primaries = sorted(status.primaries, key=lambda p: (p.server.timeline, p.server.lsn))
         if not primaries:
-            raise NoPrimary(f"no primary answers that {node} could follow", hint="haop status says why; haop failover")
+            raise absent(status, f"no primary answers that {node} could follow", "haop status says why; haop failover")
         if primaries[-1].name == node:
             raise Refused(f"{node} is the primary; there is no other that is ahead of it")
         return primaries[-1].name

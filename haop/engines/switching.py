@@ -5,8 +5,9 @@ from functools import partial
 
 from haop.engines import stopping
 from haop.engines.base import Note
+from haop.engines.candidate import absent
 from haop.engines.streaming import StreamingEngine
-from haop.errors import HaopError, NoPrimary, Refused
+from haop.errors import HaopError, Refused
 from haop.model.lsn import Lsn
 from haop.model.service import State
 from haop.model.status import ClusterStatus, Reachable
@@ -30,7 +31,7 @@ def choose(status: ClusterStatus, to: str | None) -> tuple[str, str]:
         Refused: no standby streams, or the wanted one does not.
     """
     if not status.primary:
-        raise NoPrimary("a switchover needs one primary that answers", hint="haop status says what to do")
+        raise absent(status, "a switchover needs one primary that answers", "haop status says what to do")
     old = status.primary.name
     if to == old:
         raise Refused(f"{to} is the primary already")

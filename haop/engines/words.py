@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.runtimes.base import Runtime
 
+_STARTING = "57P03"  # cannot_connect_now
+
 
 def last_decision(runtime: Runtime, name: str) -> str:
     """What the node script decided when it last started a node."""
@@ -19,7 +21,7 @@ def last_words(runtime: Runtime, name: str) -> str:
         return OUT_OF_MEMORY
     lines = list(runtime.logs([name], follow=False, since=None))
     # What it told others while it started or ended is not why.
-    lines = [line for line in lines if "the database system is " not in line.message] or lines
+    lines = [line for line in lines if line.code != _STARTING] or lines
     grave = [line for line in lines if line.level in {"fatal", "panic", "error"}] or lines
     if not grave:
         return "it said nothing"

@@ -11,7 +11,8 @@ from haop.guard.seen import Answer, Miss, Seen, Welcome
 from haop.model.probe import NoAnswer
 from haop.model.status import Role
 from haop.operations.cluster import Cluster
-from haop.postgres.probing import Kept, Unanswered, knock
+from haop.postgres.answers import Unanswered
+from haop.postgres.probing import Kept, knock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from haop.model.refusing import FULL, refusal, remedy
 from haop.model.service import State
 from haop.model.spec import ClusterSpec, Durability, NodeSpec
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
@@ -61,13 +62,15 @@ def health(status: ClusterStatus, findings: tuple[Finding, ...]) -> Health:
     """The word for the cluster line and the exit code."""
     if len(status.primaries) > 1:
         return Health.TWO_PRIMARIES
-    if not status.primaries:
+    if not status.primaries and not status.refusing_primary:
         return Health.NO_PRIMARY
     return Health.DEGRADED if any(f.severity is not Severity.INFO for f in findings) else Health.HEALTHY
 
 
 def _primaries(status: ClusterStatus) -> Iterator[Finding]:
     primaries = sorted(status.primaries, key=lambda node: (node.server.timeline, node.server.lsn))
+    if status.refusing_primary:
+        return  # which is a finding of its own
     if not primaries and status.standbys:
         yield Finding(
             code="no-primary", severity=Severity.ERROR, message="no node accepts writes",
@@ -164,6 +167,11 @@ def _node(status: ClusterStatus, spec: NodeSpec) -> Iterator[Finding]:
 
 
 def _unreachable(node: Unreachable) -> Finding:
+    if node.refuses:
+        return Finding(
+            code="connections-full" if node.code == FULL else "refuses-haop", severity=Severity.ERROR, node=node.name,
+            message=refusal(node), hint=remedy(node),
+        )  # fmt: skip
     match node.service:
         case service if service.fenced:
             hint = f"it was fenced before another node was promoted; make it a standby: haop rejoin {node.name}"

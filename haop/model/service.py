@@ -67,3 +67,4 @@ class LogLine:
     node: str
     level: str
     message: str
+    code: str | None = None  # SQLSTATE, where it is an error's

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
+from haop.model.probe import NoAnswer
 from haop.model.service import ServiceState
 
 
@@ -102,6 +103,14 @@ class Unreachable:
     endpoint: Endpoint
     service: ServiceState
     reason: str
+    kind: NoAnswer | None = None  # of its server's silence, where that was asked
+    code: str | None = None  # SQLSTATE, where it gave one
+    primarys: bool = False  # its server lives, and its data are a primary's
+
+    @property
+    def refuses(self) -> bool:
+        """Whether its server lives and says no: no place left, another password. That is no failure of it."""
+        return self.kind is NoAnswer.DENIED
 
 
 NodeStatus: TypeAlias = Reachable | Unreachable
@@ -137,6 +146,13 @@ class ClusterStatus:
     def primary(self) -> Reachable | None:
         """The one primary; None where there is none, or more than one."""
         return self.primaries[0] if len(self.primaries) == 1 else None
+
+    @property
+    def refusing_primary(self) -> Unreachable | None:
+        """A node that lives, does not let haop in, and would be primary; None where a primary answers."""
+        if self.primaries:
+            return None
+        return next((n for n in self.nodes if isinstance(n, Unreachable) and n.refuses and n.primarys), None)
 
     def sender(self, name: str) -> Sender | None:
         """How the primary sees the stream to that node; None where there is no such stream."""

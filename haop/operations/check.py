@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 
+from haop.engines.candidate import absent
 from haop.errors import ConnectionFailed, NoPrimary
 from haop.model.checking import Check, Checked, NotRead, Outcome, Reading, judge_role, judge_tables
 from haop.model.hba import judge_rules
@@ -39,7 +40,7 @@ def check(
     status = cluster.engine.observe()
     if not status.primary:
         names = " and ".join(node.name for node in status.primaries)
-        raise NoPrimary(f"{names} both accept writes" if names else "no node accepts writes", hint="haop status")
+        raise absent(status, f"{names} both accept writes" if names else "no node accepts writes", "haop status")
     found = _Checking(cluster, status, status.primary, progress, contents=contents, patience=patience).run()
     if url is None:
         return found

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from haop.errors import NoPrimary
+from haop.engines.candidate import absent
 from haop.operations import passwords
 from haop.operations.audit import record
 from haop.operations.cluster import Cluster
@@ -42,10 +42,10 @@ def primary_of(cluster: Cluster) -> str:
     Raises:
         NoPrimary: there is none, or more than one.
     """
-    primary = cluster.engine.observe().primary
-    if not primary:
-        raise NoPrimary("the primary went away", hint="haop status")
-    return primary.name
+    observed = cluster.engine.observe()
+    if not observed.primary:
+        raise absent(observed, "the primary went away", "haop status")
+    return observed.primary.name
 
 
 def _link(cluster: Cluster, primary: str) -> AbstractContextManager[BoundedConnection]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 from haop.errors import ConnectionFailed
+from haop.model.refusing import FULL
 from haop.model.status import Unreachable
 from haop.operations.audit import record
 from haop.operations.cluster import Cluster
@@ -13,7 +14,6 @@ from haop.postgres.pointing import followed_by
 from haop.project import Project
 
 _KNOWN = "secrets/superuser_password"
-_REJECTED = "the server rejects the password"
 
 
 def converge(cluster: Cluster, primary: BoundedConnection) -> None:
@@ -44,7 +44,7 @@ def admit(cluster: Cluster) -> bool:
         return False
     nodes = [node for node in cluster.engine.observe().nodes if isinstance(node, Unreachable)]
     for node, password in product(nodes, known):
-        if node.reason.startswith(_REJECTED):
+        if node.refuses and node.code != FULL:
             try:
                 with connected(node.endpoint, replace(admin, password=password)) as connection:
                     if not replication.in_recovery(connection):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
-from haop.errors import NoPrimary, Refused
+from haop.engines.candidate import absent
+from haop.errors import Refused
 from haop.operations.cluster import Cluster
 from haop.postgres import passfile
 from haop.process import hand_over
@@ -38,7 +39,7 @@ def choose(cluster: Cluster, which: Which) -> str:
         raise Refused("no standby streams", hint="haop status; a node by its name works too: haop psql NODE")
     if not status.primary:
         found = " and ".join(node.name for node in status.primaries) or "none"
-        raise NoPrimary(f"expected one primary, found {found}", hint="haop status; a node by its name works too")
+        raise absent(status, f"expected one primary, found {found}", "haop status; a node by its name works too")
     return status.primary.name
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from haop.engines import stopping
+from haop.engines.candidate import absent
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
@@ -198,6 +199,7 @@ def _anew(cluster: Cluster, name: str, progress: Progress) -> None:
 
 
 def _primary(cluster: Cluster) -> str:
-    if not (primary := cluster.engine.observe().primary):
-        raise NoPrimary("a restart needs one primary that answers", hint="haop status says what to do")
-    return primary.name
+    observed = cluster.engine.observe()
+    if not observed.primary:
+        raise absent(observed, "a restart needs one primary that answers", "haop status says what to do")
+    return observed.primary.name

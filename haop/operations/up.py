@@ -9,8 +9,11 @@ from datetime import datetime
 from typing import TypeAlias
 
 from haop.clock import SYSTEM_CLOCK
+from haop.engines.candidate import absent
 from haop.engines.streaming import REJOIN_SECONDS
-from haop.errors import HaopError, NoPrimary, Refused
+from haop.errors import HaopError, Refused
+from haop.model.probe import NoAnswer
+from haop.model.refusing import FULL
 from haop.model.service import Service, State
 from haop.model.status import Unreachable
 from haop.operations import (
@@ -37,7 +40,7 @@ from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
 _START_SECONDS = 300.0
-_ON_ITS_WAY = {"starting up", "in crash recovery", "connection refused", "the server closed the connection"}
+_ON_ITS_WAY = {NoAnswer.STARTING, NoAnswer.REFUSED, NoAnswer.LOST}
 _OVER = {State.STOPPED, State.ABSENT}
 
 
@@ -239,10 +242,11 @@ class _Up:
                     self._decided, deadline=_START_SECONDS, pause=0.05, waiting_for="the primary to accept writes",
                     hint="haop status, then haop logs",
                 )  # fmt: skip
-        primaries = self.cluster.engine.observe().primaries
+        observed = self.cluster.engine.observe()
+        primaries = observed.primaries
         if len(primaries) != 1:
             names = " and ".join(node.name for node in primaries) or "none"
-            raise NoPrimary(f"expected one primary, found {names}", hint="haop status says what to do")
+            raise absent(observed, f"expected one primary, found {names}", "haop status says what to do")
 
     def _decided(self) -> bool:
         """Whether there is a primary, or no node is on its way that may become one: the engine started it at boot."""
@@ -250,7 +254,7 @@ class _Up:
         coming = [
             node.name
             for node in observed.nodes
-            if isinstance(node, Unreachable) and node.service.state is State.RUNNING and node.reason in _ON_ITS_WAY
+            if isinstance(node, Unreachable) and node.service.state is State.RUNNING and node.kind in _ON_ITS_WAY
         ]
         # One question a node: a node that initialises would answer two of them from before and after it has data.
         return bool(observed.primaries) or all(map(self.cluster.engine.is_standby, coming))
@@ -260,7 +264,7 @@ class _Up:
         node = observed.node(name)
         if node.service.state in _OVER:
             raise HaopError(f"{name} ended: {self.cluster.engine.last_words(name)}", hint=f"haop logs --node {name}")
-        if isinstance(node, Unreachable) and node.reason.startswith("the server rejects the password"):
+        if isinstance(node, Unreachable) and node.refuses and node.code != FULL:
             if passwords.admit(self.cluster):
                 return False
             hint = "a cluster keeps the passwords that it was made with: restore .env from your backup"

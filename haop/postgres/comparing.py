@@ -18,7 +18,8 @@ from haop.model.checking import Answer, Contents, NotRead, Reading, TableName, U
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
 from haop.postgres import replication, tables
-from haop.postgres.connection import ANSWER_SECONDS, BoundedConnection, Login, open_connection, reason
+from haop.postgres.answers import ANSWER_SECONDS, reason
+from haop.postgres.connection import BoundedConnection, Login, open_connection
 from haop.postgres.queries import query
 from haop.waiting import wait_until
 

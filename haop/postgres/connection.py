@@ -12,16 +12,12 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
-from haop.errors import ConnectionFailed
 from haop.model import session
 from haop.model.endpoint import Endpoint
+from haop.postgres.answers import ANSWER_SECONDS, CONNECT_SECONDS, ask_first, failed, turned_away
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-
-# psycopg raises a connect_timeout below 2 s to 2 s (libpq's documentation, "connect_timeout").
-CONNECT_SECONDS = 2
-ANSWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,45 +87,37 @@ def open_connection(
     return connection
 
 
+def opened(
+    endpoint: Endpoint, login: Login, *, name: str = "haop", answer_seconds: float = ANSWER_SECONDS
+) -> BoundedConnection:
+    """Connect to one server.
+
+    Raises:
+        Unanswered: it did not let us in, with the kind of that.
+    """
+    for last in (False, True):
+        try:
+            return open_connection(endpoint, login, name=name, answer_seconds=answer_seconds)
+        except psycopg.Error as error:
+            late = isinstance(error, psycopg.errors.ConnectionTimeout)
+            word = None if late else ask_first(endpoint, login.user, login.database)
+            # One that was starting, or full, a moment ago may let us in by now.
+            if last or not (word and word.welcome):
+                raise turned_away(error, word) from error
+    raise AssertionError("unreachable")
+
+
 @contextmanager
 def connected(
     endpoint: Endpoint, login: Login, *, answer_seconds: float = ANSWER_SECONDS
 ) -> Iterator[BoundedConnection]:
-    """A connection for a few statements; the driver's errors become `ConnectionFailed` with one line of reason.
+    """A connection for a few statements; the driver's errors become `Unanswered` with one line of reason.
 
     Raises:
-        ConnectionFailed: the server refused, went away, did not answer in time, or answered with an error.
+        Unanswered: the server refused, went away, did not answer in time, or answered with an error.
     """
-    try:
-        with open_connection(endpoint, login, answer_seconds=answer_seconds) as connection:
+    with opened(endpoint, login, answer_seconds=answer_seconds) as connection:
+        try:
             yield connection
-    except psycopg.Error as error:
-        raise ConnectionFailed(reason(error)) from error
-
-
-def reason(error: psycopg.Error) -> str:
-    r"""What the driver complained about, in one line that an operator understands.
-
-    >>> reason(psycopg.OperationalError("connection failed: connection refused\n\tIs the server running?"))
-    'connection refused'
-    """
-    text = str(error).strip()
-    known = {
-        "onnection refused": "connection refused",
-        "timeout expired": f"no answer within {CONNECT_SECONDS} s",
-        "imeout": f"no answer within {ANSWER_SECONDS:g} s",
-        "password authentication failed": "the server rejects the password that .env holds",
-        "the database system is starting up": "starting up",
-        "the database system is shutting down": "shutting down",
-        "the database system is in recovery mode": "in crash recovery",
-        "not yet accepting connections": "in recovery, not yet consistent",
-        "too many clients": "all connections are taken",
-        "server closed the connection": "the server closed the connection",
-    }
-    for part, told in known.items():
-        if part in text:
-            return told
-    first = (text.splitlines() or [type(error).__name__])[0].strip()
-    # A short write is a full disk too, and its message does not say so.
-    disk_full = error.sqlstate == "53100" and "No space left" not in first
-    return f"No space left on device: {first}" if disk_full else first
+        except psycopg.Error as error:
+            raise failed(error) from error

@@ -2,20 +2,25 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from haop.model.service import LogLine
+from haop.postgres.severities import ENGLISH
 
 # The levels of "haop logs --level", from the least to the most urgent (PostgreSQL's manual, table "Message Severity").
 LEVELS = ("debug", "info", "notice", "warning", "error", "log", "fatal", "panic")
 
+_LEVEL = "|".join(sorted(ENGLISH, key=len, reverse=True))
 # A server in single-user mode, which pg_rewind runs after a crash, leaves its prompts where the next entry begins.
 _LINE = re.compile(
-    r"(?:backend> )*(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (?P<who>.*?)"
-    r"(?P<level>DEBUG\d?|INFO|NOTICE|WARNING|ERROR|LOG|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT|QUERY): +(?P<text>.*)"
+    r"(?:backend> )*(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (?:(?P<code>[0-9A-Z]{5}) )?"
+    rf"(?P<who>.*?)(?P<level>{_LEVEL}) ?: +(?P<text>.*)"
 )
-_COMPLAINT = re.compile(r"(?:LOG|WARNING|ERROR|FATAL|PANIC): +(.*)")
+_COMPLAINT = re.compile(rf"(?P<level>{_LEVEL}) ?: +(?P<text>.*)")
+_COMPLAINS = {"LOG", "WARNING", "ERROR", "FATAL", "PANIC"}
 _BELONGS_TO_THE_LAST = {"DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY"}
+_NO_ERROR = "00000"
 
 
 def parse(lines: Iterable[str], node: str) -> Iterator[LogLine]:
@@ -29,20 +34,25 @@ def parse(lines: Iterable[str], node: str) -> Iterator[LogLine]:
     [('log', 'ready\nDETAIL: really')]
     >>> [line.message for line in parse([f"backend> backend> {text[0]}"], "db1")]
     ['ready']
+    >>> full = "2026-11-24 08:00:00.123 UTC [7] 53300 postgres@shop FATAL:  lo siento, ya tenemos demasiados clientes"
+    >>> [(line.level, line.code) for line in parse([full], "db1")]
+    [('fatal', '53300')]
     """
     entry: LogLine | None = None
     for raw in lines:
         line = raw.rstrip("\n")
         match = _LINE.fullmatch(line)
-        if match and match["level"] not in _BELONGS_TO_THE_LAST:
+        level = ENGLISH[match["level"]] if match else None
+        if match and level and level not in _BELONGS_TO_THE_LAST:
             if entry:
                 yield entry
             at = datetime.strptime(match["at"], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
-            entry = LogLine(at, node, match["level"].rstrip("12345").lower(), match["who"] + match["text"])
+            code = None if match["code"] == _NO_ERROR else match["code"]
+            entry = LogLine(at, node, level.lower(), match["who"] + match["text"], code)
         elif line:
-            more = f"{match['level']}: {match['text']}" if match else line
+            more = f"{level}: {match['text']}" if match else line
             entry = entry or LogLine(datetime.fromtimestamp(0, UTC), node, "log", "")
-            entry = LogLine(entry.at, node, entry.level, f"{entry.message}\n{more}".lstrip("\n"))
+            entry = replace(entry, message=f"{entry.message}\n{more}".lstrip("\n"))
     if entry:
         yield entry
 
@@ -55,5 +65,6 @@ def complaints(said: str) -> str:
     >>> complaints("no such program")
     'no such program'
     """
-    told = [match[1] for part in said.split(" / ") if (match := _COMPLAINT.search(part))]
+    matches = (_COMPLAINT.search(part) for part in said.split(" / "))
+    told = [match["text"] for match in matches if match and ENGLISH[match["level"]] in _COMPLAINS]
     return " / ".join(text for text in told if not text.startswith("skipping missing")) or said

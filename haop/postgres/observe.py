@@ -8,7 +8,8 @@ from psycopg.rows import dict_row
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
 from haop.model.status import Archiving, Fork, Role, Sender, Server, Slot
-from haop.postgres.connection import ANSWER_SECONDS, BoundedConnection, Login, connected
+from haop.postgres.answers import ANSWER_SECONDS
+from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.queries import query
 
 

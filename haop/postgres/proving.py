@@ -11,7 +11,8 @@ from haop.errors import ConnectionFailed, DeadlineExceeded
 from haop.model.endpoint import Endpoint
 from haop.model.hba import Rule
 from haop.postgres import hba, replication
-from haop.postgres.connection import BoundedConnection, Login, connected, reason
+from haop.postgres.answers import reason
+from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.queries import query
 from haop.waiting import wait_until
 

@@ -29,7 +29,7 @@ from haop.operations.doctor.cluster import CLUSTER
 from haop.operations.doctor.examination import REGISTRY, judge
 from haop.operations.doctor.facts import Facts, GitSeen, ProjectSeen, StackSeen
 from haop.operations.status import Assessment
-from haop.postgres.connection import reason
+from haop.postgres.answers import reason
 from haop.project import Project, Secrets
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

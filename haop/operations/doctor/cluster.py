@@ -23,6 +23,10 @@ _DOWN = (
     "With a node down the next failure is an outage; one that hangs accepts, once resumed, writes that are lost "
     "(zalando/patroni#1371)."
 )
+_REFUSES = (
+    "A server that has no room left, or another password, works for those who are connected: to replace it would be "
+    "an outage (PostgreSQL's manual, 'Connections and Authentication')."
+)
 _MEMORY = "The kernel kills what exceeds its limit (PostgreSQL's manual, 'Linux Memory Overcommit')."
 _PLAIN_TEXT = "`docker inspect` shows variables to everybody who may ask the engine (docker-library/postgres#111)."
 
@@ -86,6 +90,8 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("no-primary", "there is a primary", "Without one, every write fails."),
     _check("two-primaries", "there is one primary only", _SECOND_PRIMARY, _decided),
     _check("unreachable", "every node answers", _DOWN),
+    _check("connections-full", "every node has room for haop", _REFUSES),
+    _check("refuses-haop", "every node lets haop in", _REFUSES),
     _check("fenced", "no node is fenced", _SECOND_PRIMARY),
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
     _check("guard-absent", "a guard watches", "Nobody else replaces a primary that is gone."),
