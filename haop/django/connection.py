@@ -12,7 +12,9 @@ from psycopg import pq
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
-from haop.django.routes import ROUTES, Route
+from haop.django.routes import ROUTES, Refuses, Route, plays_another_role
+from haop.model.probe import NoAnswer
+from haop.model.startup import LONGEST, FirstWord, first_word, request
 
 T = TypeVar("T")
 # A server that has not answered a statement for so long is asked whether it still lives, and again after each.
@@ -45,9 +47,26 @@ class FollowingConnection(psycopg.Connection[TupleRow]):
 
     @classmethod
     def _open(cls, conninfo: str, parameters: Mapping[str, Any], place: Mapping[str, str]) -> Self:
-        made = super().connect(conninfo, **{**parameters, **place})
+        made = cls._dial(conninfo, {**parameters, **place})
         made.route, made.place = route_of(parameters), (place["host"], place["port"])
         return made
+
+    @classmethod
+    def _dial(cls, conninfo: str, parameters: Mapping[str, Any]) -> Self:
+        """Connect to one host. What it says when it refuses may be in any language; its code is asked for."""
+        for last in (False, True):
+            try:
+                return super().connect(conninfo, **parameters)
+            except psycopg.errors.ConnectionTimeout:
+                raise
+            except psycopg.OperationalError as error:
+                word = None if plays_another_role(error) else _first_word(parameters)
+                if word and word.welcome and not last:  # one that was starting a moment ago may let us in by now
+                    continue
+                if word and word.kind is NoAnswer.DENIED:
+                    raise Refuses(str(error)) from error
+                raise
+        raise AssertionError("unreachable")
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the answer as long as the server lives."""
@@ -103,6 +122,17 @@ def route_of(parameters: Mapping[str, Any]) -> Route:
     wants = str(parameters.get("target_session_attrs") or "any")
     pairs = tuple(zip(hosts, ports, strict=True))
     return ROUTES.get(pairs, wants, parameters.get("dbname"), parameters.get("user"))
+
+
+def _first_word(parameters: Mapping[str, Any]) -> FirstWord | None:
+    """What the server says first to a new client; None: there is none, or it says nothing."""
+    user, place = str(parameters.get("user") or ""), (str(parameters["host"]), int(parameters["port"]))
+    try:
+        with socket.create_connection(place, timeout=_LIVES_SECONDS) as link:
+            link.sendall(request(user, str(parameters.get("dbname") or user)))
+            return first_word(link.recv(LONGEST))
+    except OSError:
+        return None
 
 
 def lives(host: str, port: str) -> bool:

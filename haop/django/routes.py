@@ -28,9 +28,10 @@ _PAUSE_SECONDS, _LATER_PAUSE_SECONDS, _LATER_SECONDS = 0.05, 0.25, 5.0
 # The server is there and plays another role (libpq, fe-connect.c).
 _OTHER_ROLE = ("session is read-only", "session is not read-only", "server is in hot standby mode",
                "server is not in hot standby mode")  # fmt: skip
-# The server is there, and would serve somebody else, or later.
-_REFUSES = ("too many clients", "remaining connection slots", "too many connections", "authentication failed",
-            "no pg_hba.conf entry", "does not exist", "permission denied")  # fmt: skip
+
+
+class Refuses(psycopg.OperationalError):
+    """The server is there, and would serve somebody else, or later."""
 
 
 class RouteDown(psycopg.OperationalError):
@@ -77,7 +78,7 @@ class Route:
 
         Raises:
             RouteDown: no host serves, or none did a moment ago.
-            psycopg.OperationalError: a server refuses this login, or has no room for another connection.
+            Refuses: a server refuses this login, or has no room for another connection.
         """
         self._opener = opener
         if self.down:
@@ -99,7 +100,7 @@ class Route:
             except psycopg.OperationalError as error:
                 if isinstance(error, psycopg.errors.ConnectionTimeout):  # again: this machine may be late once
                     ROUTES.hanging.add(self.hosts[index])
-                if not _is_there(str(error)):
+                if not _is_there(error):
                     continue
             self._is_reached(index)
 
@@ -121,10 +122,10 @@ class Route:
                 made = opener(self._parameters(index, session))
             except psycopg.OperationalError as error:
                 problems[index] = _line(str(error))
-                if not _is_there(str(error)):
+                if not _is_there(error):
                     if self._served.get(index, -math.inf) < begun:  # else it has answered somebody meanwhile
                         self._shun(index, problems[index])
-                elif any(part in str(error) for part in _REFUSES):
+                elif isinstance(error, Refuses):
                     refusal = error
             else:
                 self._last, self._served[index] = index, time.monotonic()
@@ -238,8 +239,13 @@ class Routes:
         self._shunned.forget()
 
 
-def _is_there(text: str) -> bool:
-    return any(part in text for part in (*_OTHER_ROLE, *_REFUSES))
+def plays_another_role(error: psycopg.OperationalError) -> bool:
+    """Whether libpq, which speaks English, found another role than the wanted one."""
+    return any(part in str(error) for part in _OTHER_ROLE)
+
+
+def _is_there(error: psycopg.OperationalError) -> bool:
+    return isinstance(error, Refuses) or plays_another_role(error)
 
 
 def _line(text: str) -> str:

@@ -36,6 +36,7 @@ from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan
 from haop.operations.progress import Progress
 from haop.operations.survey import survey
+from haop.postgres.answers import DISK_FULL
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
@@ -116,7 +117,8 @@ def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
     """Whether a node said so: a full disk shows in many ways, a lost connection among them."""
     names = [node.name for node in cluster.project.spec.nodes]
     lines = cluster.runtime.logs(names, follow=False, since=since)
-    return any("No space left on device" in line.message for line in lines)
+    # The second is what programs say that are no server.
+    return any(line.code == DISK_FULL or "No space left on device" in line.message for line in lines)
 
 
 class _Up:

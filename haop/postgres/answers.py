@@ -9,13 +9,13 @@ import psycopg
 from haop.errors import ConnectionFailed
 from haop.model.endpoint import Endpoint
 from haop.model.probe import NoAnswer
+from haop.model.refusing import FULL
 from haop.model.startup import LONGEST, FirstWord, first_word, request
 
 # psycopg raises a connect_timeout below 2 s to 2 s (libpq's documentation, "connect_timeout").
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 2.0
-FULL, REJECTED, ADMINISTRATOR = "53300", "28P01", "57P01"
-_DISK_FULL = "53100"
+ADMINISTRATOR, DISK_FULL = "57P01", "53100"
 # What psycopg and libpq put before a server's words.
 _PREFIX = re.compile(r"^connection failed: (connection to server at .*? failed: )?")
 
@@ -88,5 +88,5 @@ def reason(error: psycopg.Error, code: str | None = None) -> str:
             return told
     first = _PREFIX.sub("", (text.splitlines() or [type(error).__name__])[0].strip())
     # A short write is a full disk too, and its message does not say so.
-    disk_full = code == _DISK_FULL and "No space left" not in first
+    disk_full = code == DISK_FULL and "No space left" not in first
     return f"No space left on device: {first}" if disk_full else first

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from haop.django.connection import FollowingConnection
+from haop.django.routes import Refuses
 from haop.model.health import Health
 from haop.operations import status
 from haop.operations.cluster import Cluster
@@ -75,6 +77,9 @@ def test_a_primary_without_room_is_degraded_and_nobody_replaces_it(shop: Cluster
         assert haop("-C", root, "check").code == 3
         assert haop("-C", root, "psql", "-c", "SELECT 1").code == 3
         assert "connections-full" in haop("-C", root, "doctor").out
+        place = {"host": "127.0.0.1", "port": str(shop.runtime.endpoint(primary).port)}
+        with pytest.raises(Refuses):  # and no outage
+            FollowingConnection.connect(**place, **shop.engine.application.parameters())
         lines = shop.runtime.logs([primary], follow=False, since=None)
         assert {line.level for line in lines if line.code == "53300"} == {"fatal"}
     assert not events(shop, "guard failover")

@@ -97,7 +97,7 @@ def test_a_wrong_password_in_env_is_named_as_the_reason(shop: Cluster) -> None:
     try:
         locked_out = Cluster.of(load(shop.project.root))
         assert locked_out.secrets.postgres_password == "wrong"
-        found = awaited(locked_out, "unreachable", "db1")
+        found = awaited(locked_out, "refuses-haop", "db1")
     finally:
         env.write_text(kept)
     assert "rejects the password that .env holds" in found.message

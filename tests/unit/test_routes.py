@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from haop.django import watch
-from haop.django.routes import PREFER_STANDBY, READ_WRITE, ROUTES, Down, Route, RouteDown
+from haop.django.routes import PREFER_STANDBY, READ_WRITE, ROUTES, Down, Refuses, Route, RouteDown
 from haop.django.signals import database_state_changed
 from haop.waiting import wait_until
 
@@ -20,7 +20,7 @@ HOSTS = (("db1", "5432"), ("db2", "5432"))
 PRIMARY, STANDBY, GONE, FULL, LOCKED, HUNG = "primary", "standby", "gone", "full", "locked", "hung"
 SAYS = {
     GONE: 'connection failed: connection to server at "db1" failed: Connection refused',
-    FULL: "FATAL:  sorry, too many clients already",
+    FULL: "FATAL:  lo siento, ya tenemos demasiados clientes",
     LOCKED: 'FATAL:  password authentication failed for user "shop"',
 }
 
@@ -49,7 +49,7 @@ class World:
         if state == HUNG:
             raise psycopg.errors.ConnectionTimeout("connection timeout expired")
         if state in SAYS:
-            raise psycopg.OperationalError(SAYS[state])
+            raise (psycopg.OperationalError if state == GONE else Refuses)(SAYS[state])
         if session == READ_WRITE and state == STANDBY:
             raise psycopg.OperationalError("connection failed: session is read-only")
         if session == "standby" and state == PRIMARY:
