@@ -91,7 +91,7 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("two-primaries", "there is one primary only", _SECOND_PRIMARY, _decided),
     _check("unreachable", "every node answers", _DOWN),
     _check("connections-full", "every node has room for haop", _REFUSES),
-    _check("refuses-haop", "every node lets haop in", _REFUSES),
+    _check("refuses-haop", "every node accepts the login of haop", _REFUSES),
     _check("fenced", "no node is fenced", _SECOND_PRIMARY),
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
     _check("guard-absent", "a guard watches", "Nobody else replaces a primary that is gone."),
