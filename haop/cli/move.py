@@ -74,7 +74,7 @@ def failover(
 
     \b
     Exit codes: 0 promoted, 1 fenced but nothing promoted (the message says why), 2 a primary answers or writes may be
-    lost, 4 no standby answers.
+    lost, 3 promoted and WAL is missing (it says from where to where), 4 no standby answers.
 
     \b
     Examples:
@@ -106,13 +106,16 @@ def failover(
             OUT.print(each.told, soft_wrap=True)
         for name in plan.fence:
             OUT.print(f"bring {name} back: haop rejoin {name}")
+    if not all(each.complete for each in plan.salvaged):
+        raise typer.Exit(3)
 
 
 def _salvage(found: "Salvage") -> dict[str, object]:
     return {
         "node": found.node, "from_lsn": str(found.begin), "to_lsn": str(found.reached), "bytes": found.bytes,
         "seconds": found.seconds, "complete": found.complete, "missing_bytes": found.missing_bytes,
-        "trouble": found.trouble,
+        "missing_from_lsn": None if found.complete else str(found.reached),
+        "missing_to_lsn": None if found.complete or not found.end else str(found.end), "trouble": found.trouble,
     }  # fmt: skip
 
 

@@ -67,9 +67,9 @@ class Salvage:
             lacks = f"WAL after {self.reached} may be missing on {self.standby}, and would lie {where}: {self.trouble}"
         else:
             lacks = (
-                f"{self.missing_bytes} bytes of WAL after {self.reached} are missing on {self.standby}, and lie {where}"
+                f"{self.missing_bytes} bytes of WAL, {self.reached} to {self.end}, are missing on {self.standby}, and "
+                f"lie {where}: {self.trouble}"
             )
-            lacks += f": {self.trouble}"
         return f"{got}; {lacks}" if self.bytes else lacks
 
 

@@ -24,6 +24,8 @@ _WAL = PurePosixPath("pg_wal")
 _RECEIVING_SECONDS = 0.25
 # Longer than a disk may take for one segment.
 _STUCK_SECONDS = 15.0
+# Where replay has stood still for so long, it is looked whether the WAL goes on there at all.
+_STILL_SECONDS = 0.5
 _REPLAY_SECONDS = 3600.0
 
 
@@ -63,10 +65,7 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
             files = [*_histories(at.timeline, timeline), *layout.names(at.received, end)]
             lent = runtime.lend(node, [_WAL / name for name in files], standby)
             with replication.restoring_from(connection, lent):
-                found = _replayed(connection, found, at.replayed, end)
-            now = replication.advance(connection).replayed
-            if found.trouble and now >= found.begin and not wal.goes_on(now):
-                found = replace(found, end=now, reached=now, trouble=None)  # the machine had failed, a page is torn
+                found = _replayed(connection, found, at.replayed, end, wal)
         if unread and not found.trouble:
             found = replace(found, end=None, trouble=f"the last primary may have been another: {unread}")
     except (HaopError, OSError) as error:
@@ -90,22 +89,29 @@ def _received(connection: BoundedConnection, at: Advance, end: Lsn) -> Advance:
     return at
 
 
-def _replayed(connection: BoundedConnection, found: Salvage, reached: Lsn, end: Lsn) -> Salvage:
-    """Wait until the standby has replayed all of it, for as long as it comes nearer; nothing may hold it there."""
-    since = SYSTEM_CLOCK.monotonic()
+def _replayed(connection: BoundedConnection, found: Salvage, reached: Lsn, end: Lsn, wal: Wal) -> Salvage:
+    """Wait until the standby has replayed all of it, for as long as it comes nearer and there is more of it there.
+
+    Nothing may hold it meanwhile.
+    """
+    since, looked = SYSTEM_CLOCK.monotonic(), False
+    damaged: Lsn | None = None
 
     def settled() -> bool:
-        nonlocal reached, since
+        nonlocal reached, since, looked, damaged
         replay.release(connection)
-        now = replication.advance(connection).replayed
+        now, still = replication.advance(connection).replayed, SYSTEM_CLOCK.monotonic() - since
         if now > reached:
-            reached, since = now, SYSTEM_CLOCK.monotonic()
-        return reached >= end or SYSTEM_CLOCK.monotonic() - since > _STUCK_SECONDS
+            reached, since, looked = now, SYSTEM_CLOCK.monotonic(), False
+        elif still > _STILL_SECONDS and now >= found.begin and not looked:
+            looked, damaged = True, None if wal.goes_on(now) else now
+        return reached >= end or damaged is not None or still > _STUCK_SECONDS
 
     wait_until(settled, deadline=_REPLAY_SECONDS, pause=0.005, waiting_for=f"{found.standby} to replay {end}")
     if reached >= end:
         return replace(found, reached=end)
-    return replace(found, reached=max(found.begin, reached), trouble=f"no progress in {_STUCK_SECONDS:g} s")
+    why = f"that WAL is damaged at {damaged}" if damaged else f"no progress in {_STUCK_SECONDS:g} s"
+    return replace(found, reached=max(found.begin, reached), trouble=why)
 
 
 def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int, str]:

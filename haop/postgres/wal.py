@@ -2,13 +2,16 @@
 
 The format is that of PostgreSQL 15 to 18 (xlog_internal.h, xlogrecord.h), and so are the rules (xlogreader.c): pages
 whose headers say where they belong, and records that continue over pages, each with a checksum and the position of the
-one before it. What a recycled segment held before does not fit, nor do zeros: there the WAL ends.
+one before it. What a recycled segment held before does not fit, nor do zeros: there the WAL ends, unless records lie
+beyond. A server writes in order, page by page: whoever kills it leaves none behind the end. There the WAL is damaged,
+or the machine lost its power before all of a segment was on the disk, which looks the same.
 """
 
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from haop.errors import HaopError
@@ -27,6 +30,8 @@ _SWITCH = (0, 0x40)  # resource manager and flags of a record after which the re
 _LONGEST = 1 << 30
 # So many pages before the position that is asked for the search begins: a record may have begun there. Few hold most.
 _BACK, _FAR_BACK = 16, 4096
+# Beyond damage it goes on in the rest of that segment, and at the beginning, so many pages, of so many that follow.
+_AHEAD, _SEGMENTS_AHEAD = 16, 3
 
 
 class UnreadableWalError(HaopError):
@@ -93,20 +98,32 @@ class Wal:
         self._layout = layout
 
     def end(self, received: Lsn) -> Lsn:
-        """The end of the last whole record, as a server that has replayed it would tell it.
+        """The end of the last whole record, as a server that has replayed it would tell it; beyond damage, too.
 
-        Pages are followed by their headers, and records are read on the last of them alone. Where a page in between is
-        torn (the machine, not the server, has failed), replay ends there, before this end: see `goes_on`.
+        Pages are followed by their headers, and records are read on the last of them alone. Where one in between is
+        damaged, replay ends there, before this end: see `goes_on`.
 
         Args:
             received: a position that another server has received this WAL up to; it may lie within a record.
 
         Raises:
-            UnreadableWalError: the WAL that leads to that position is not there.
+            UnreadableWalError: neither the WAL that leads to that position is there, nor any that follows it.
         """
-        size, at = self._layout.page, received.position
+        end = self._reached(received.position)
+        seen = received.position if end is None else end
+        while (beyond := self._beyond(seen)) is not None:
+            pages = self._last(beyond)
+            end = self._walk(pages, 0)
+            seen = max(end, pages[-1].at + 1)
+        if end is None:
+            raise UnreadableWalError(f"there is no WAL that leads to {received}: it is gone, or damaged")
+        return Lsn(end)
+
+    def _reached(self, at: int) -> int | None:
+        """Where the WAL ends that leads to a position, and on; None where none does."""
+        size = self._layout.page
         if at % self._layout.segment == 0 and (pages := self._last(at)) and pages[0].begins_record:
-            return Lsn(self._walk(pages, at))  # the segment before it may be gone
+            return self._walk(pages, at)  # the segment before it may be gone
         start = max(at - 1, 0) // size * size
         segment = start - start % self._layout.segment
         for begin in (max(start - _BACK * size, segment), segment, max(start - _FAR_BACK * size, 0)):
@@ -114,9 +131,27 @@ class Wal:
             if pages and pages[0].begins_record:
                 end = self._walk(pages, at)
                 if pages[-1].at < start and end < at:  # else a switch has left the rest of the segment empty
-                    break
-                return Lsn(end)
-        raise UnreadableWalError(f"there is no WAL that leads to {received}: it is gone, or damaged")
+                    return None
+                return end
+        return None
+
+    def _beyond(self, end: int) -> int | None:
+        """The first page beyond the one that the WAL ends on, on which a whole record begins.
+
+        Right pages without one may belong to a long record that the server was about to write when it ended.
+        """
+        size, segment = self._layout.page, self._layout.segment
+        address = -(-end // size) * size
+        for number in range(address // segment, address // segment + 1 + _SEGMENTS_AHEAD):
+            rest = address // segment == number
+            with closing(self._pages(self._layout.name(number), address % segment if rest else 0)) as contents:
+                at = address if rest else number * segment
+                for content in contents if rest else islice(contents, _AHEAD):
+                    page = self._judged(content, at, None)
+                    if page and page.begins_record and self.goes_on(Lsn(page.first)):
+                        return at
+                    at += size
+        return None
 
     def goes_on(self, at: Lsn) -> bool:
         """Whether a whole record begins at a position where another has ended."""

@@ -1,5 +1,6 @@
 """What a dead primary has and no standby received is replayed before a standby is promoted; what cannot be is told."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -9,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from haop.engines.salvage import salvaged
+from haop.engines.salvage import _layout, _source, salvaged
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.acts import Acts
 from haop.model.health import Health
 from haop.model.lsn import Lsn
 from haop.model.status import Reachable
-from haop.operations import behind, failover, rejoin, status, verify
+from haop.operations import behind, failover, rebuild, rejoin, status, verify
 from haop.operations.cluster import Cluster
-from haop.postgres import replay
+from haop.postgres import replay, replication
 from haop.postgres.connection import connected
+from haop.postgres.wal import Wal
 from haop.project import load
 from tests import support
-from tests.conftest import require
+from tests.conftest import Haop, require
 
 ROWS = 5000
 # A disk of which nobody can say what timeline it is of.
@@ -207,6 +209,62 @@ def test_without_salvage_rows_are_lost_and_a_standby_that_may_lack_some_is_refus
     done = failover.execute(without, None, quiet)
     assert done.salvaged == ()
     assert paid(shop, standby) == (0, 0)
+
+
+def damage(cluster: Cluster, node: str, timeline: int, at: Lsn) -> None:
+    """Bytes of the dead node's WAL are no longer what they were."""
+    name = f"{timeline:08X}{at.position >> 32:08X}{(at.position & 0xFFFFFFFF) >> 24:08X}"
+    support.by_hand(
+        cluster, node,
+        f'printf haop-test-damage | dd of="$PGDATA/pg_wal/{name}" bs=1 seek={at.position % 2**24} conv=notrunc',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "durability"), [("in a page", "sync"), ("at the head of a page", "async"), ("at once", "async")]
+)
+def test_damaged_wal_is_missing_wal(
+    shop: Cluster, monkeypatch: pytest.MonkeyPatch, where: str, durability: str, haop: Haop
+) -> None:
+    """What lies beyond damage was acknowledged: it is told from where to where, and kept before it is discarded."""
+    old, standby = diverge(shop)
+    received = shop.engine.observe().standbys[0].server.reach
+    with connected(shop.runtime.endpoint(standby), shop.engine.admin) as link:
+        at = replication.advance(link)
+    whole = Wal(_source(shop.runtime, old), _layout(shop.runtime, old, at.timeline, at)).end(received)
+    middle = (received.position + (whole - received) // 2) // 8192 * 8192
+    begin = {"in a page": middle + 4000, "at the head of a page": middle, "at once": received.position + 40}[where]
+    damage(shop, old, at.timeline, Lsn(begin))
+    if durability == "sync":
+        monkeypatch.setattr(behind, "names", lambda _: frozenset({standby}))
+        with pytest.raises(HaopError, match=rf"nothing promoted: {standby} may lack .*: that WAL is damaged at 0/"):
+            failover.execute(shop, None, quiet)
+        assert shop.engine.observe().primaries == ()
+    done = haop(
+        "-C",
+        str(shop.project.root),
+        "failover",
+        "--yes",
+        "--json",
+        *(["--accept-loss"] if durability == "sync" else []),
+    )
+    assert done.code == 3
+    (found,) = json.loads(done.out)["salvaged"]
+    assert not found["complete"]
+    assert (found["missing_to_lsn"], found["missing_bytes"]) == (
+        str(whole),
+        whole - Lsn.parse(found["missing_from_lsn"]),
+    )
+    assert received <= Lsn.parse(found["missing_from_lsn"]) <= Lsn(begin)
+    event = [event for event in shop.project.events() if event.action == "failover"][-1]
+    assert f"{found['missing_from_lsn']} to {whole}, are missing on {standby}" in (event.detail or "")
+    before = {path.name for path in (shop.project.state / "salvage").glob("*")}
+    with pytest.raises(HaopError, match=f"haop rebuild {old}"):
+        rejoin.execute(shop, old, quiet)
+    assert rebuild.execute(shop, old, support.Quiet())
+    (kept,) = [path for path in (shop.project.state / "salvage").glob("*") if path.name not in before]
+    assert Lsn.parse(json.loads((kept / "meta.json").read_text())["to_lsn"]) >= whole
+    assert [path.stat().st_size for path in kept.glob("0*")] == [at.segment]
 
 
 def test_what_a_standby_was_lent_is_gone_when_it_starts_anew(shop: Cluster) -> None:

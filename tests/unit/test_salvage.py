@@ -25,8 +25,8 @@ def test_a_part_is_missing() -> None:
     part = replace(ALL, reached=Lsn(0x3000040), trouble="no progress in 15 s")
     assert (part.complete, part.bytes, part.missing_bytes) == (False, 64, 192)
     assert part.told == (
-        "64 bytes of db1's WAL, 0/3000000 to 0/3000040, salvaged in 0.12 s; 192 bytes of WAL after 0/3000040 are "
-        "missing on db2, and lie in pg_wal of db1: no progress in 15 s"
+        "64 bytes of db1's WAL, 0/3000000 to 0/3000040, salvaged in 0.12 s; 192 bytes of WAL, 0/3000040 to "
+        "0/3000100, are missing on db2, and lie in pg_wal of db1: no progress in 15 s"
     )
 
 

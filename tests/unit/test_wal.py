@@ -4,9 +4,13 @@ import os
 import random
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -178,6 +182,87 @@ def test_the_end_is_pg_waldumps_wherever_wal_was_cut_off(killed: tuple[Server, l
             anywhere = Lsn(random.randrange(first.position, end.position + 1))
             for start in (random.choice(known), anywhere if is_written(wal, layout, anywhere) else end, end):
                 assert Wal(reader(wal), layout).end(start) == end, f"cut at {Lsn(cut)}, from {start}"
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes(byte ^ 0xFF for byte in content[at : at + 16]) + content[at + 16 :]
+
+
+DAMAGE: dict[str, Callable[[bytes, int], bytes]] = {
+    "bytes within a page": lambda content, at: flipped(content, at + 4000),
+    "the head of a page": flipped,
+    "a page of zeros": lambda content, at: content[:at] + bytes(PAGE) + content[at + PAGE :],
+    "the rest of the segment": lambda content, at: content[:at] + bytes(SEGMENT - at),
+    "the whole segment": lambda _, __: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_lies_beyond_damage_is_seen(
+    killed: tuple[Server, list[Lsn]], damage: Callable[[bytes, int], bytes]
+) -> None:
+    """Whole WAL that follows damage is not the end of another: the server has written it since."""
+    server, positions = killed
+    layout = server.layout()
+    last = server.waldump_ends(server.data / "pg_wal", positions[0])
+    with support.folder() as folder:
+        wal = folder / "wal"
+        shutil.copytree(server.data / "pg_wal", wal)
+        for path in (wal, *wal.iterdir()):
+            path.chmod(0o755)
+        for _ in range(2):
+            start = random.choice(positions[:-12])
+            where = random.randrange(start.position, positions[-8].position) // PAGE * PAGE
+            path = wal / layout.name(where // SEGMENT)
+            content = path.read_bytes()
+            path.unlink()
+            if left := damage(content, where % SEGMENT):
+                path.write_bytes(left)
+            found, end = Wal(reader(wal), layout), server.waldump_ends(wal, start)
+            assert found.end(start) == last, f"damaged at {Lsn(where)}, from {start}"
+            assert end == last or not found.goes_on(end)  # else it was what a switch had left empty
+            path.write_bytes(content)
+
+
+@pytest.mark.parametrize("major", [15, 18])
+def test_who_is_killed_while_it_writes_leaves_nothing_beyond_the_end(major: int) -> None:
+    """Also within a record of many pages, while others write theirs: that is no damage."""
+    if major not in support.available():
+        pytest.skip(f"PostgreSQL {major} is not on this machine")
+    with support.folder() as folder:
+        server = Server(folder, major)
+        for _ in range(3):
+            server.start()
+            with server.connect() as link:
+                link.execute("ALTER SYSTEM SET wal_keep_size = '4GB'")
+                link.execute("SELECT pg_reload_conf()")
+                row = link.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+            assert row
+            writers = [threading.Thread(target=write_until_it_ends, args=(server,)) for _ in range(4)]
+            for writer in writers:
+                writer.start()
+            time.sleep(random.uniform(0.1, 0.5))  # not a wait: anywhere in what they write
+            end_at_once(server)
+            for writer in writers:
+                writer.join()
+            start, wal = Lsn.parse(str(row[0])), server.data / "pg_wal"
+            assert Wal(reader(wal), server.layout()).end(start) == server.waldump_ends(wal, start)
+
+
+def write_until_it_ends(server: Server) -> None:
+    with suppress(psycopg.Error), server.connect() as link:
+        while True:
+            size = random.choice((100, 3000, 500_000))
+            link.execute("SELECT pg_logical_emit_message(true, 'x', repeat('y', %s))", [size])
+
+
+def end_at_once(server: Server) -> None:
+    postmaster = psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family)
+    (server.data / "postmaster.pid").unlink()
 
 
 def test_what_is_gone_is_told(killed: tuple[Server, list[Lsn]]) -> None:
