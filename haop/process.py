@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,16 +131,17 @@ def _leave_it(_number: int, _frame: object) -> None:
 def spawn(
     argv: Sequence[str],
     *,
-    log: Path,
+    log: Path | int,
     run_as: RunAs | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> int:
     """Start a program that outlives haop, in a session of its own, and return its process id.
 
-    What it prints is appended to `log`. It inherits no terminal, so Ctrl-C in haop's does not reach it.
+    What it prints is appended to `log`, or goes where that descriptor leads. It inherits no terminal, so Ctrl-C in
+    haop's does not reach it.
     """
-    with log.open("ab") as output:
+    with log.open("ab") if isinstance(log, Path) else nullcontext(log) as output:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(environment), cwd=cwd,
             start_new_session=True, **_identity(run_as),

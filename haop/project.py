@@ -1,16 +1,17 @@
 """The project folder: finds it, reads `haop.toml` and `.env`, keeps the audit trail. Writes only below `.haop/`."""
 
 import getpass
-import json
 import os
 import shlex
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from haop import trail
 from haop.errors import BadConfiguration, Refused
 from haop.model.spec import ClusterSpec
 from haop.model.table import SpecError, nearest
@@ -125,23 +126,22 @@ class Project:
             at=at, actor=actor(), action=action, outcome=outcome, node=node,
             duration_seconds=None if duration_seconds is None else round(duration_seconds, 3), detail=detail,
         )  # fmt: skip
-        line = json.dumps({**asdict(event), "at": event.at.isoformat(timespec="milliseconds")}) + "\n"
-        self.state.mkdir(mode=0o755, exist_ok=True)
-        with (self.state / "events.jsonl").open("a", encoding="utf-8") as trail:
-            trail.write(line)
+        trail.append(self.state, {**asdict(event), "at": event.at.isoformat(timespec="milliseconds")})
         return event
 
-    def events(self) -> Iterator[Event]:
-        """The audit trail, oldest first; a line that a crash cut short is passed over."""
-        trail = self.state / "events.jsonl"
-        if not trail.exists():
-            return
-        for line in trail.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                values: dict[str, Any] = json.loads(line)
-                yield Event(**{**values, "at": datetime.fromisoformat(values["at"])})
-            except (ValueError, TypeError, KeyError):
-                continue
+    def events(self, since: datetime | None = None) -> Iterator[Event]:
+        """The audit trail, or what is not older than that, the oldest first."""
+        return _events(trail.oldest_first(self.state, since))
+
+    def newest_events(self) -> Iterator[Event]:
+        """The audit trail, the newest first; what nobody asks for is not read."""
+        return _events(trail.newest_first(self.state))
+
+
+def _events(lines: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
+    for values in lines:
+        with suppress(TypeError):  # it is none of ours
+            yield Event(**values)
 
 
 def actor() -> str:

@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
+from rich.style import Style
 
 from haop.model.service import LogLine
 
@@ -21,6 +22,7 @@ class _Remarks(Console):
 
 # Where there is no terminal, lines are as long as they need to be: nobody wants a table cut for grep.
 _WIDTH = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "160"))
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all control characters but the tabulator and the line's end
 OUT = Console(highlight=False, width=_WIDTH)
 ERR = _Remarks(stderr=True, highlight=False)
 
@@ -39,7 +41,23 @@ def print_line(document: Any) -> None:
 def print_log(line: LogLine, colour: str) -> None:
     """A log entry; what continues it is set in."""
     style = {"warning": "yellow", "error": "red", "fatal": "bold red", "panic": "bold red"}.get(line.level, "")
-    first, *more = line.message.splitlines() or [""]
     when = line.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
-    head = Text.assemble((when, "dim"), " ", (f"{line.node:8}", colour), " ", (f"{line.level:7}", style), " ", first)
-    OUT.print(Text("\n    ").join([head, *map(Text, more)]), soft_wrap=True)
+    message = "\n    ".join(line.message.splitlines())
+    print_plain((when, "dim"), (f" {line.node:8} ", colour), (f"{line.level:7}", style), (f" {message}", ""))
+
+
+def print_plain(*parts: tuple[str, str]) -> None:
+    """A line of texts with their styles, as long as it is: many of them, which rich would take its time to lay out.
+
+    What clients wrote is in it: what would steer the terminal is shown instead.
+    """
+    shown = (_shown(text, style) if OUT.is_terminal and not OUT.no_color else _harmless(text) for text, style in parts)
+    OUT.file.write("".join(shown) + "\n")
+
+
+def _shown(text: str, style: str) -> str:
+    return Style.parse(style).render(_harmless(text))
+
+
+def _harmless(text: str) -> str:
+    return text if text.isprintable() else _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

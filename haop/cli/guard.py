@@ -57,13 +57,15 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
       haop guard status --json
     """
     import json
+    from itertools import islice
 
     from haop.cli.console import OUT, print_json
     from haop.operations import guarding, maintenance
 
     project = opened(ctx).project
     there, reason = guarding.found(project), maintenance.reason(project)
-    done = [event for event in project.events() if event.action.startswith("guard")][-5:]
+    newest = (event for event in project.newest_events() if event.action.startswith("guard"))
+    done = [*islice(newest, 5)][::-1]
     try:
         seen = json.loads((project.state / "guard" / "state.json").read_text(encoding="utf-8")) if there else {}
     except (OSError, ValueError):

@@ -1,11 +1,18 @@
 """logs, events: what happened."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from haop.cli.options import JsonOption, folder, node_option, opened
 from haop.errors import Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="10m", help="Only what is younger: 30s, 10m, 2h; it is all that is read.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +25,7 @@ def logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it is written, until Ctrl-C.")] = False,
     node: Annotated[list[str] | None, node_option("Only this one; repeatable.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="10m", help="Only what is younger: 30s, 10m, 2h.")] = None,
+    since: SinceOption = None,
     level: Annotated[
         Literal["info", "notice", "warning", "error", "fatal", "panic"] | None,
         typer.Option(help="At least this grave."),
@@ -32,13 +39,11 @@ def logs(
       haop logs --since 10m --level warning
       haop logs -f --node db1
     """
-    from datetime import UTC, datetime, timedelta
-
     from haop.cli import console
     from haop.operations.logs import merged
 
     cluster = opened(ctx)
-    start = datetime.now(UTC) - timedelta(seconds=_duration(since)) if since else None
+    start = _start(since)
     colours = _colours([n.name for n in cluster.project.spec.nodes])
     for line in merged(cluster, node or [], follow=follow, since=start, level=level):
         if as_json:
@@ -50,13 +55,21 @@ def logs(
             console.print_log(line, colours.get(line.node, "bold"))
 
 
-def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def events(
+    ctx: typer.Context,
+    since: SinceOption = None,
+    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N of them.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """The audit trail: who ran what, when, how it ended, how long it took; and what ended by itself.
+
+    It is kept in .haop/events.jsonl. What is routine (up, restart, changes of the standbys that confirm) goes once it
+    is 4 to 8 MB back; failovers, switchovers, rebuilds, adoption and drills stay for ever.
 
     \b
     Examples:
-      haop events
-      haop events --json | jq 'select(.outcome != "done")'
+      haop events --last 20
+      haop events --since 24h --json | jq 'select(.outcome != "done")'
     """
     from dataclasses import asdict
 
@@ -64,16 +77,24 @@ def events(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from haop.cli import console
     from haop.operations import logs
 
-    for event in logs.events(project.load(folder(ctx))):
+    for event in logs.events(project.load(folder(ctx)), since=_start(since), last=last):
         if as_json:
             at = event.at.isoformat(timespec="milliseconds")
             console.print_line({"schema": "haop.event/1", **asdict(event), "at": at})
         else:
             when = event.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-            console.OUT.print(f"[dim]{when}[/dim] ", end="")
-            console.OUT.print(
-                logs.sentence(event), markup=False, soft_wrap=True, style="" if event.outcome == "done" else "red"
+            console.print_plain(
+                (when, "dim"), (" ", ""), (logs.sentence(event), "" if event.outcome == "done" else "red")
             )
+
+
+def _start(since: str | None) -> "datetime | None":
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        return datetime.now(UTC) - timedelta(seconds=_duration(since)) if since else None
+    except OverflowError as error:
+        raise Refused(f"--since: {since} is longer than the calendar", hint="leave --since out") from error
 
 
 def _duration(text: str) -> float:

@@ -125,12 +125,13 @@ class Containers(Contents):
                 self.client.remove_container(made["Id"], force=True, v=True)
         return " / ".join(said.splitlines()[-3:]) if code else None
 
-    def log(self, service: str, since: datetime | None, *, follow: bool) -> Iterator[str]:
-        """Lines that it has printed."""
+    def log(self, service: str, since: datetime | None, *, follow: bool, last: int | None = None) -> Iterator[str]:
+        """Lines that it has printed; only so many of them, the last ones."""
         with translated(f"read the log of {service}"):
             stream = self.client.logs(
-                self.id(service), stream=True, follow=follow, since=None if since is None else since.timestamp()
-            )
+                self.id(service), stream=True, follow=follow, since=None if since is None else since.timestamp(),
+                tail="all" if last is None else last,
+            )  # fmt: skip
             rest = b""
             for chunk in stream:
                 *lines, rest = (rest + chunk).split(b"\n")

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
+from haop import tailing
 from haop.errors import DeadlineExceeded, HaopError, Refused
 from haop.operations import dsn
 from haop.operations.choosing import free_ports
@@ -176,5 +178,8 @@ def _problem(site: Site, path: str) -> str | None:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-    return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it said nothing"
+    if not log.exists():
+        return "it said nothing"
+    with log.open("rb") as file:
+        lines = [*islice(tailing.newest_first(file), 3)]
+    return " / ".join(line.decode(errors="replace").strip() for line in reversed(lines)) or "it said nothing"

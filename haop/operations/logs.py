@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice, takewhile
 
 from haop.errors import HaopError
 from haop.model.service import LogLine
@@ -19,14 +20,29 @@ def merged(
     told = cluster.runtime.logs(names, follow=follow, since=since)
     own = iter(()) if nodes else _own(cluster.project, since)
     # The events of the past come in between; while following, those that are new are haop's own output elsewhere.
-    lines: Iterator[LogLine] = heapq.merge(told, own) if not follow else told
+    lines: Iterator[LogLine] = heapq.merge(told, own, key=lambda line: line.at) if not follow else told
     floor = LEVELS.index(level) if level else 0
     return (line for line in lines if LEVELS.index(line.level) >= floor and not (level and line.level == "log"))
 
 
-def events(project: Project) -> Iterator[Event]:
-    """The audit trail, and in between how services ended by themselves, as far as the runtime can be asked."""
-    return heapq.merge(project.events(), _endings(project), key=lambda event: event.at)
+def events(project: Project, *, since: datetime | None = None, last: int | None = None) -> Iterator[Event]:
+    """The audit trail, and in between how services ended by themselves, as far as the runtime can be asked.
+
+    Args:
+        project: whose.
+        since: only what is not older.
+        last: only so many, the last ones.
+    """
+    ended = [event for event in _endings(project) if since is None or event.at >= since]
+    if last is None:
+        return heapq.merge(project.events(since), ended, key=_at)
+    newest = heapq.merge(project.newest_events(), reversed(ended), key=_at, reverse=True)
+    found = [*takewhile(lambda event: since is None or event.at >= since, islice(newest, last))]
+    return reversed(found)
+
+
+def _at(event: Event) -> datetime:
+    return event.at
 
 
 def _endings(project: Project) -> list[Event]:
@@ -36,15 +52,14 @@ def _endings(project: Project) -> list[Event]:
         return []
     return sorted(
         (Event(at=e.at, actor="runtime", action="end", node=e.service, outcome="failed", detail=e.how) for e in found),
-        key=lambda event: event.at,
+        key=_at,
     )
 
 
 def _own(project: Project, since: datetime | None) -> Iterator[LogLine]:
     return (
         LogLine(event.at, "haop", "log" if event.outcome == "done" else "error", sentence(event))
-        for event in events(project)
-        if since is None or event.at >= since
+        for event in events(project, since=since)
     )
 
 

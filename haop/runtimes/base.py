@@ -134,7 +134,10 @@ class Runtime(Protocol):
         """Whether it runs to become a standby again: its marker says so, and nothing may end it now."""
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
-        """Log entries in the order of their times."""
+        """Log entries in the order of their times; no more of them is read than lies after `since`."""
+
+    def newest_logs(self, name: str) -> Iterator[LogLine]:
+        """Entries of one log, the newest first; what nobody asks for is not read."""
 
     def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
         """Each end of these nodes' servers, the moment that the runtime knows of it; pushed, not polled.

@@ -207,6 +207,11 @@ class ComposeRuntime(ContainerFiles):
         here = [name for name in names if self._containers.inspect(name)]
         yield from container_logs.merged(self._containers, here, follow=follow, since=since)
 
+    def newest_logs(self, name: str) -> Iterator[LogLine]:
+        """From there, too."""
+        if self._containers.inspect(name):
+            yield from container_logs.newest_first(self._containers, name)
+
     def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
         """From the engine's events."""
         from haop.docker import exits  # noqa: PLC0415 - see _compose

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from haop.docker.containers import Containers
 
 _BATCH_SECONDS = 0.2
+_LINES_AT_FIRST = 10_000
 _NEVER = "0001-01-01"
 
 
@@ -58,14 +59,25 @@ def merged(
     containers: "Containers", names: Sequence[str], *, follow: bool, since: datetime | None
 ) -> Iterator[LogLine]:
     """What they printed, in the order of its times; when following, what is new is sorted five times a second."""
-    past = [line for name in names for line in log.parse(containers.log(name, since, follow=False), name)]
     shown = since
-    for line in sorted(past):
-        if since is None or line.at >= since:
-            yield line
-            shown = line.at
+    for line in log.merged((log.parse(containers.log(name, since, follow=False), name) for name in names), since):
+        yield line
+        shown = line.at
     if follow:
         yield from _following(containers, names, shown)
+
+
+def newest_first(containers: "Containers", name: str) -> Iterator[LogLine]:
+    """What one of them printed, the last first: first a part of it, and all where that is not enough."""
+    told = 0
+    for last in (_LINES_AT_FIRST, None):
+        lines = [*containers.log(name, None, follow=False, last=last)]
+        entries = [*log.parse(lines, name)]
+        if last is None or len(lines) < last:
+            yield from reversed(entries[: len(entries) - told])
+            return
+        yield from reversed(entries[1:])  # the first may have lost its beginning
+        told = len(entries) - 1
 
 
 def _following(containers: "Containers", names: Sequence[str], after: datetime | None) -> Iterator[LogLine]:
@@ -90,5 +102,5 @@ def _following(containers: "Containers", names: Sequence[str], after: datetime |
         while not lines.empty():
             name, line = lines.get()
             batch[name].append(line)
-        entries = [entry for name, told in batch.items() for entry in log.parse(told, name)]
-        yield from (entry for entry in sorted(entries) if after is None or entry.at > after)
+        entries = log.merged((log.parse(told, name) for name, told in batch.items()), after)
+        yield from (entry for entry in entries if entry.at != after)

@@ -7,7 +7,6 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -20,7 +19,7 @@ from haop.errors import CommandFailed, HaopError, Refused
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
-from haop.postgres import binaries, log
+from haop.postgres import binaries
 from haop.process import RunAs, run, spawn
 from haop.runtimes import account, kept_wal, local_exits, log_files, markers, preflight, processes
 from haop.runtimes.base import STOP_SECONDS, Step
@@ -138,7 +137,8 @@ class LocalRuntime:
             "HAOP_CLUSTER": str(self._folders.cluster),
         }
         argv = (service.command[0], str(self._stack / service.command[1]), *service.command[2:])
-        pid = spawn(argv, log=self._folders.log(service.name), run_as=self.run_as, environment=environment, cwd=home)
+        with self._folders.log_to_append(service.name) as log:
+            pid = spawn(argv, log=log, run_as=self.run_as, environment=environment, cwd=home)
         try:
             processes.remember(self._folders.record(service.name), pid)
         except OSError:
@@ -238,20 +238,12 @@ class LocalRuntime:
         return (self._folders.data(name) / path).exists()
 
     def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
-        """Merged by time; when following, what is new is looked for five times a second."""
-        offsets = dict.fromkeys(names, 0)
-        while True:
-            batch = [
-                line
-                for name in names
-                for line in log.parse(log_files.new_lines(self._folders.log(name), offsets, name), name)
-            ]
-            for line in sorted(batch):
-                if since is None or line.at >= since:
-                    yield line
-            if not follow:
-                return
-            time.sleep(0.2)
+        """From the files of the nodes."""
+        return log_files.merged(self._folders.home, names, follow=follow, since=since)
+
+    def newest_logs(self, name: str) -> Iterator[LogLine]:
+        """From there, too."""
+        return log_files.newest_first(self._folders.home, name)
 
     def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
         """From the kernel."""

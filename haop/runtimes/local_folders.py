@@ -1,7 +1,8 @@
 """What lies where below `.haop/local/`: each node's data, its fence marker beside them, log, record, secrets."""
 
-from collections.abc import Generator
-from contextlib import suppress
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePath
 
@@ -10,7 +11,7 @@ from haop.model.service import Service
 from haop.process import RunAs
 from haop.runtimes import account, log_files, markers, private_files
 
-_LOG_LIMIT = 10 * 2**20
+LOG = "log"  # what the node script and the server print
 _PIECE = 2**17
 
 
@@ -53,10 +54,6 @@ class LocalFolders:
         """Something of the data that is not in them."""
         return self.home / name / f"data.{what}"
 
-    def log(self, name: str) -> Path:
-        """What the node script and the server print."""
-        return self.home / name / "log"
-
     def record(self, name: str) -> Path:
         """Which process runs it."""
         return self.home / name / "process.json"
@@ -69,12 +66,20 @@ class LocalFolders:
             private_files.own(folder, self.run_as)
         for path, text in service.secrets.items():
             private_files.write(home / "secrets" / path, text, self.run_as)
-        if (log_file := self.log(service.name)).exists() and log_file.stat().st_size > _LOG_LIMIT:
-            log_file.replace(log_file.with_suffix(".1"))
-        log_file.touch(mode=0o600)
-        log_files.end_last_line(log_file)
-        private_files.own(log_file, self.run_as)
         return home
+
+    @contextmanager
+    def log_to_append(self, name: str) -> Iterator[int]:
+        """A descriptor of a node's log, which is the servers' user's."""
+        descriptor = private_files.opened(self.home, name, LOG, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            os.set_blocking(descriptor, True)
+            log_files.end_last_line(descriptor)
+            if self.run_as.switches:
+                os.fchown(descriptor, self.run_as.uid, self.run_as.gid)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def fenced(self, name: str) -> bool:
         """Whether there is a marker that keeps the node from being the primary."""

@@ -1,8 +1,11 @@
 """Files in folders that belong to the servers' user: never written through a link that it may have made."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
+from haop.errors import HaopError
 from haop.process import RunAs
 
 _NEW = os.O_CREAT | os.O_EXCL
@@ -24,6 +27,31 @@ def write(path: Path, text: str, run_as: RunAs, room: Path | None = None) -> Non
         os.fsync(file.fileno())
     own(making, run_as)
     making.replace(path)
+
+
+def opened(home: Path, folder: str, name: str, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of a file in a folder of that user's: of a file, and of none that a link leads to.
+
+    Raises:
+        FileNotFoundError: there is none.
+        HaopError: a link, or no file.
+    """
+    path = home / folder / name
+    try:
+        within = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=within)
+        finally:
+            os.close(within)
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    hint = "haop follows no link there: the servers' user could lead it anywhere; put the file itself in its place"
+    raise HaopError(f"{path} is no file, or is reached over a link", hint=hint)
 
 
 def remove(path: Path) -> None:

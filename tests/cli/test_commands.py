@@ -497,6 +497,14 @@ def test_logs_for_people_name_node_and_level(haop: Haop, shop: Cluster) -> None:
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} db1 +error +", line)
 
 
+def test_what_a_client_wrote_steers_no_terminal(haop: Haop, shop: Cluster) -> None:
+    link = connect_as(shop, "db1", "postgres", shop.secrets.postgres_password)
+    with link, pytest.raises(psycopg.errors.UndefinedColumn):
+        link.execute(b'SELECT "\x1b[2Jsteered"')
+    line = next(line for line in haop("-C", "shop", "logs", "--node", "db1").out.splitlines() if "steered" in line)
+    assert '"\\x1b[2Jsteered"' in line
+
+
 def test_following_the_logs_sees_what_is_new(folder: Path, shop: Cluster) -> None:
     child = subprocess.Popen(
         [*HAOP, "-C", "shop", "logs", "-f", "--node", "db1", "--since", "1m"],
@@ -536,6 +544,11 @@ def test_events_are_the_audit_trail(haop: Haop, folder: Path, shop: Cluster) -> 
     failover = next(event for event in events if event["action"] == "failover")
     assert failover["detail"] == "fenced db1; promoted db2; db2 lacked nothing of db1's WAL"
     assert failover["duration_seconds"] > 0
+    assert [
+        json.loads(line) for line in haop("-C", "shop", "events", "--json", "--last", "2").out.splitlines()
+    ] == events[-2:]
+    assert haop("-C", "shop", "events", "--since", "1h", "--last", "1").out.count("\n") == 1
+    assert haop("-C", "shop", "events", "--since", "1ms").out == ""
     told = haop("-C", "shop", "events").out
     assert re.search(
         r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ failover done in \d+\.\d s: fenced db1; ", told, re.MULTILINE
