@@ -39,6 +39,8 @@ def stack(spec: ClusterSpec, places: Mapping[str, Endpoint], networks: Sequence[
         "mount": layout(spec.postgres).mount,
         "adopted": list(spec.adopted),
         "session": session.options(session.own(spec.postgres)),
+        "log_bytes": spec.local.log_bytes,
+        "log_files": spec.local.log_files,
     }
     return _rendered(names, values)
 

@@ -78,6 +78,20 @@ class LocalSpec:
 
     user: str | None = None
     bindir: str | None = None
+    log_bytes: int = 10 * 2**20  # of a node's log; then it is rotated
+    log_files: int = 5  # of a node, the one that is written among them
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """From `[local]`."""
+        made = cls(
+            user=table.text("user", None),
+            bindir=table.text("bindir", None),
+            log_bytes=table.size("log_size", 10 * 2**20, at_least=2**16),
+            log_files=table.whole("log_files", at_least=2, at_most=1000, default=5),
+        )
+        table.close()
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +167,7 @@ class ClusterSpec:
         """
         top = Table("", document)
         cluster, database = top.table("cluster"), top.table("database")
-        objectives, local = top.table("objectives", required=False), top.table("local", required=False)
+        objectives = top.table("objectives", required=False)
         postgres = top.table("postgres", required=False)
         redis, web = top.table("redis", required=False), top.table("web", required=False)
         runtime = cluster.choice("runtime", RUNTIMES, "local")
@@ -173,7 +187,7 @@ class ClusterSpec:
             ),
             parameters=_parameters(postgres.table("parameters", required=False)),
             guard=GuardSpec.from_table(top.table("guard", required=False)),
-            local=LocalSpec(local.text("user", None), local.text("bindir", None)),
+            local=LocalSpec.from_table(top.table("local", required=False)),
             compose=ComposeSpec.from_table(top.table("compose", required=False)),
             redis=RedisSpec.from_table(redis) if runtime == "compose" else None,
             web=WebSpec.from_table(web) if "web" in document and runtime == "compose" else None,
@@ -181,7 +195,7 @@ class ClusterSpec:
         )
         _addons_fit(spec, document)
         _room(spec)
-        for table in (cluster, database, objectives, local, postgres, top):
+        for table in (cluster, database, objectives, postgres, top):
             table.close()
         return spec
 

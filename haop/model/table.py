@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h)")
+_SIZE = re.compile(r"(\d{1,9})(kB|MB|GB)")
+_SIZES = {"kB": 2**10, "MB": 2**20, "GB": 2**30}
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
@@ -30,6 +32,20 @@ def parse_duration(text: str) -> float:
     if not (match := _DURATION.fullmatch(text)):
         raise ValueError(f"expected a duration such as 500ms, 5s, 10min or 2h, not {text!r}")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a text such as `512kB`, `10MB`, `1GB`, as PostgreSQL has it: 1024 of one are the next.
+
+    Raises:
+        ValueError: it is none of these.
+
+    >>> parse_size("10MB")
+    10485760
+    """
+    if not (match := _SIZE.fullmatch(text)):
+        raise ValueError(f"expected a size such as 512kB, 10MB or 1GB, not {text!r}")
+    return int(match[1]) * _SIZES[match[2]]
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -144,6 +160,19 @@ class Table:
             return parse_duration(str(value))
         except ValueError as error:
             raise SpecError(self.key(name), str(error)) from error
+
+    def size(self, name: str, default: int, *, at_least: int) -> int:
+        """Bytes of a text such as `10MB`."""
+        value = self._take(name, default, "a size")
+        if value is default:
+            return int(default)
+        try:
+            found = parse_size(str(value))
+        except ValueError as error:
+            raise SpecError(self.key(name), str(error)) from error
+        if found < at_least:
+            raise SpecError(self.key(name), f"expected at least {at_least // 2**10}kB, not {value}")
+        return found
 
     def _take(self, name: str, default: Any, expected: str, *, optional: bool = False) -> Any:
         self._known.append(name)

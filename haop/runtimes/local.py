@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-from haop.errors import CommandFailed, HaopError, Refused
+from haop.errors import CommandFailed, DeadlineExceeded, HaopError, Refused
 from haop.model.endpoint import Endpoint
 from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
 from haop.model.spec import ClusterSpec
@@ -27,6 +27,7 @@ from haop.runtimes.local_folders import LocalFolders
 from haop.waiting import wait_until
 
 _HOST = "127.0.0.1"
+_LOG_SECONDS = 2.0
 
 
 class LocalRuntime:
@@ -104,7 +105,7 @@ class LocalRuntime:
     def strays(self) -> Sequence[str]:
         """Folders of nodes."""
         known = {"cluster", *(node.name for node in self._spec.nodes)}
-        return sorted(f.name for f in self._folders.home.glob("*/") if f.name not in known and (f / "log").exists())
+        return sorted(f.name for f in self._folders.home.glob("*/") if f.name not in known and any(f.glob("log*")))
 
     def remove(self, name: str) -> None:
         """The folder goes last, so that a second attempt finds it."""
@@ -160,6 +161,7 @@ class LocalRuntime:
                 processes.await_end([process], seconds=seconds)
             else:
                 processes.kill(process)  # the node script still clones or asks around; what it made is not whole
+        self._await_log(name)
 
     def kill(self, name: str) -> None:
         """SIGKILL to the postmaster and all its children."""
@@ -242,7 +244,9 @@ class LocalRuntime:
         return log_files.merged(self._folders.home, names, follow=follow, since=since)
 
     def newest_logs(self, name: str) -> Iterator[LogLine]:
-        """From there, too."""
+        """From there, too. A server that has ended may have left its last words to the process that writes them."""
+        if not self._process(name):
+            self._await_log(name)
         return log_files.newest_first(self._folders.home, name)
 
     def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
@@ -292,6 +296,14 @@ class LocalRuntime:
         """
         processes.end_all(self._folders.data(name))
         (self._folders.data(name) / "postmaster.pid").unlink(missing_ok=True)
+
+    def _await_log(self, name: str) -> None:
+        """For a moment: what goes on longer was begun by the server, and is none of its processes."""
+        with suppress(DeadlineExceeded):
+            wait_until(
+                lambda: log_files.is_complete(self._folders.home, name), deadline=_LOG_SECONDS, pause=0.005,
+                waiting_for=f"the log of {name}",
+            )  # fmt: skip
 
     def _process(self, name: str) -> psutil.Process | None:
         return processes.find(self._folders.record(name), self._folders.data(name))

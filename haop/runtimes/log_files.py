@@ -44,11 +44,21 @@ def end_last_line(descriptor: int) -> None:
         os.write(descriptor, b"\n")
 
 
+def is_complete(home: Path, name: str) -> bool:
+    """Whether nothing of a node's server is left that could write: then the reader of its pipe has ended, too."""
+    try:
+        os.close(os.open(home / name / "log.alive", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+    except OSError:
+        return True
+    return False
+
+
 def _opened(home: Path, name: str, stack: ExitStack) -> list[IO[bytes]]:
-    """The newest first; no file twice, though it is rotated between two looks."""
+    """The newest first; no file twice, and none is missed, though they are rotated meanwhile."""
     found: dict[int, IO[bytes]] = {}
-    with suppress(FileNotFoundError):
-        for number in range(1000):
+    rotated = [int(path.suffix[1:]) for path in (home / name).glob("log.*") if path.suffix[1:].isdecimal()]
+    for number in range(max(rotated, default=0) + 2):
+        with suppress(FileNotFoundError):
             path = f"log.{number}" if number else "log"
             file = stack.enter_context(os.fdopen(private_files.opened(home, name, path), "rb"))
             found.setdefault(os.fstat(file.fileno()).st_ino, file)
