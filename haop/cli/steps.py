@@ -1,9 +1,10 @@
 """Progress: each step with the time it took."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -14,11 +15,14 @@ from haop.cli.console import ERR
 
 
 class Steps:
-    """Shows each step with the time it took: as it runs on a terminal, when it has ended elsewhere."""
+    """Shows each step with the time it took: as it runs on a terminal; elsewhere at its end, and every ten seconds."""
 
-    def __init__(self, console: Console = ERR, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console = ERR, monotonic: Callable[[], float] = time.monotonic, *, every: float = 10.0
+    ) -> None:
         self._console = console
         self._monotonic = monotonic
+        self._every = every
 
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -27,7 +31,7 @@ class Steps:
         done, failed = ("✓", "✗") if live else ("ok", "failed")
         details: deque[str] = deque(maxlen=1)
         try:
-            with self._spinner(title, begun, details) if live else nullcontext():
+            with self._spinner(title, begun, details) if live else self._reminder(title, begun, details):
                 yield details.append
         except BaseException:
             self._tell(failed, "red", title, begun)
@@ -38,15 +42,32 @@ class Steps:
         spinner = Spinner("dots", text=title)
 
         def tick() -> Spinner:
+            """Wrapped where it is longer than a line: a number that is cut is another number."""
             seconds = self._monotonic() - begun
-            room = self._console.width - len(title) - 14
-            detail = f"  {details[0][:room]}" if details and room > 10 else ""
+            detail = f"  {details[0]}" if details else ""
             spinner.update(text=Text.assemble(title, (f"  {seconds:.1f} s{detail}", "dim") if seconds > 1 else ""))
             return spinner
 
         return Live(console=self._console, transient=True, refresh_per_second=12, get_renderable=tick)
 
-    def _tell(self, mark: str, style: str, title: str, begun: float) -> None:
-        line = Text.assemble((mark, style), f" {title}  ", (f"{self._monotonic() - begun:.2f} s", "dim"))
+    @contextmanager
+    def _reminder(self, title: str, begun: float, details: deque[str]) -> Iterator[None]:
+        over = threading.Event()
+
+        def remind() -> None:
+            while not over.wait(self._every):
+                self._tell("...", "dim", title, begun, details[0] if details else "")
+
+        reminder = threading.Thread(target=remind, name=f"progress of {title}", daemon=True)
+        reminder.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reminder.join()
+
+    def _tell(self, mark: str, style: str, title: str, begun: float, detail: str = "") -> None:
+        taken = (f"{self._monotonic() - begun:.2f} s", "dim")
+        line = Text.assemble((mark, style), f" {title}  ", taken, f"  {detail}" if detail else "")
         with suppress(OSError):  # the disk that it goes to is full: the work goes on
-            self._console.print(line)
+            self._console.print(line, soft_wrap=not self._console.is_interactive)

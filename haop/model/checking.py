@@ -68,6 +68,7 @@ class TableName:
     quoted: str  # as SQL would have it
     materialized: bool = False
     unlogged: bool = False
+    bytes: int = 0  # about, when it was listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

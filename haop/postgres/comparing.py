@@ -2,6 +2,7 @@
 
 No two nodes share a snapshot. So writers are kept out of the table on the primary (SHARE lock), until every standby
 has replayed what they wrote and a snapshot is open on every node; then the lock is released, and the reading begins.
+Small tables are had together, where each of them can be locked at once; where one cannot be had, in halves.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,10 +41,6 @@ _REASONS = {
     "55P03": "it could not be locked in time: somebody works on it",
     "40001": "its reading was cancelled: replay had to go on",
 }
-
-
-class _Gone(Exception):
-    """The table was dropped since it was listed."""
 
 
 class _Behind(Exception):
@@ -110,18 +107,18 @@ class Comparing:
 
     def readings(self, wanted: Sequence[TableName], tell: Callable[[str], None]) -> tuple[Reading, ...]:
         """What every node holds of each; what could not be had at once is tried again after the others."""
-        done = {table: self._unread(table, "unlogged") for table in wanted if table.unlogged}
+        done = self._unread([table for table in wanted if table.unlogged], "unlogged")
         pending = [table for table in wanted if not table.unlogged]
         for pause in _PAUSES:
             if not pending:
                 break
             self._clock.sleep(pause)
-            for index, table in enumerate(pending):
-                tell(f"{index + 1} of {len(pending)}: {table.quoted}")
-                try:
-                    done[table] = self._read(table)
-                except _Gone:
-                    done.pop(table, None)
+            begun = 0
+            for group in tables.together(pending):
+                tell(f"{begun + 1} of {len(pending)}: {group[0].quoted}")
+                begun += len(group)
+                found = self._read(group)
+                done = {table: reading for table, reading in done.items() if table not in group} | found
             pending = [table for table in pending if table in done and self._may_still_be_had(done[table])]
         return tuple(done[table] for table in wanted if table in done)
 
@@ -129,58 +126,71 @@ class Comparing:
         unread = {node for node, answer in reading.answers.items() if isinstance(answer, NotRead)}
         return bool(unread - self._lost.keys()) and self._primary not in self._lost
 
-    def _read(self, table: TableName) -> Reading:
-        """One try."""
+    def _read(self, group: Sequence[TableName]) -> dict[TableName, Reading]:
+        """One try; nothing of a table that was dropped since it was listed."""
         for node in self._endpoints.keys() - self._lost.keys():
             with suppress(psycopg.Error):  # then it is lost; what takes long is done before anything is locked
                 self._link(node)
                 self._end(node)
         if self._primary in self._lost:
-            return self._unread(table, self._lost[self._primary])
+            return self._unread(group, self._lost[self._primary])
         try:
-            lsn, opened = self._freeze(table)
+            lsn, opened = self._freeze(group)
         except _Behind as behind:
             self._await_without_lock(behind)
-            return self._unread(table, str(behind))
+            return self._unread(group, str(behind))
         except psycopg.Error as error:
-            if error.sqlstate in _GONE:
-                raise _Gone from error
-            return self._unread(table, self._failed(self._primary, error).reason)
-        answers = self._lost_ones() | {node: answer for node, answer in opened.items() if answer is not None}
-        able = [node for node, answer in opened.items() if answer is None]
-        answers |= self._each(able, lambda node: self._contents_of(node, table))
+            return self._in_halves(group) if len(group) > 1 else self._refused(group, error)
+        answers = {node: (answer,) * len(group) for node, answer in opened.items() if answer is not None}
+        able = [node for node in opened if node not in answers]
+        answers |= self._each(able, lambda node: self._contents_of(node, group))
+        if len(group) > 1 and not all(isinstance(answer, Contents) for each in answers.values() for answer in each):
+            return self._in_halves(group)
+        return {
+            table: self._reading(table, lsn, {node: each[index] for node, each in answers.items()})
+            for index, table in enumerate(group)
+        }
+
+    def _refused(self, group: Sequence[TableName], error: psycopg.Error) -> dict[TableName, Reading]:
+        return {} if error.sqlstate in _GONE else self._unread(group, self._failed(self._primary, error).reason)
+
+    def _in_halves(self, group: Sequence[TableName]) -> dict[TableName, Reading]:
+        half = len(group) // 2
+        return self._read(group[:half]) | self._read(group[half:])
+
+    def _reading(self, table: TableName, lsn: Lsn, answers: dict[str, Answer]) -> Reading:
         if len({answer.version for answer in answers.values() if isinstance(answer, Contents)}) > 1:
-            return self._unread(table, "it was refreshed while it was read")
-        return Reading(database=self._login.database, table=table, lsn=lsn, answers=answers)
+            return self._unread([table], "it was refreshed while it was read")[table]
+        return Reading(database=self._login.database, table=table, lsn=lsn, answers=self._lost_ones() | answers)
 
-    def _freeze(self, table: TableName) -> tuple[Lsn, dict[str, Answer | None]]:
-        """A position, and a snapshot of the table at it on every node, or why there is none.
+    def _freeze(self, group: Sequence[TableName]) -> tuple[Lsn, dict[str, Answer | None]]:
+        """A position, and a snapshot of the tables at it on every node, or why there is none.
 
-        While that is done no writer has the table. A materialized view allows no such lock; of it each node tells which
+        While that is done no writer has them. A materialized view allows no such lock; of it each node tells which
         refresh it has read.
         """
-        if table.materialized:
-            return self._open_everywhere(table)
-        self._lock(table)
+        if group[0].materialized:
+            return self._open_everywhere(group)
+        self._lock(group)
         assert self._locker
         try:
-            return self._open_everywhere(table)
+            return self._open_everywhere(group)
         finally:
             # Raises where the server ended the lock before its time: then the snapshots may be of different states.
             self._locker.execute("ROLLBACK")
 
-    def _open_everywhere(self, table: TableName) -> tuple[Lsn, dict[str, Answer | None]]:
+    def _open_everywhere(self, group: Sequence[TableName]) -> tuple[Lsn, dict[str, Answer | None]]:
         lsn = replication.write_token(self._link(self._primary), "haop check")
         self._await_replay(lsn)
         self._late = 0
         present = [node for node in self._endpoints if node not in self._lost]
-        return lsn, self._each(present, lambda node: self._open(node, table))
+        return lsn, self._each(present, lambda node: self._open(node, group))
 
-    def _lock(self, table: TableName) -> None:
+    def _lock(self, group: Sequence[TableName]) -> None:
         if self._locker is None or self._locker.closed:
             self._locker = self._opened(self._primary, "locking")
         try:
-            self._locker.execute(tables.locking(table))
+            self._locker.execute(tables.locking(group))
         except psycopg.Error:
             with suppress(psycopg.Error):
                 self._locker.execute("ROLLBACK")
@@ -214,28 +224,27 @@ class Comparing:
             self._lost[node] = reason(error)
         return True
 
-    def _open(self, node: str, table: TableName) -> Answer | None:
-        """A snapshot, and a lock that keeps the table from being truncated or rewritten before it is read."""
+    def _open(self, node: str, group: Sequence[TableName]) -> Answer | None:
+        """A snapshot, and locks that keep the tables from being truncated or rewritten before they are read."""
         try:
-            self._link(node).execute(tables.opening(table))
+            self._link(node).execute(tables.opening(group))
         except psycopg.Error as error:
             if error.sqlstate in _GONE and node == self._primary:
                 raise
             return self._failed(node, error)
         return None
 
-    def _contents_of(self, node: str, table: TableName) -> Answer:
+    def _contents_of(self, node: str, group: Sequence[TableName]) -> tuple[Answer, ...]:
         link = self._links[node]  # not a new one, which would have no snapshot
         link.answer_seconds = READ_SECONDS
         try:
-            row = link.execute(tables.reading(table, contents=self._contents)).fetchone()
+            rows = link.execute(tables.reading(group, contents=self._contents)).fetchall()
         except psycopg.Error as error:
-            return self._failed(node, error)
+            return (self._failed(node, error),) * len(group)
         finally:
             link.answer_seconds = ANSWER_SECONDS
             self._end(node)
-        assert row is not None
-        return Contents(*row)
+        return tuple(Contents(*row) for _, *row in sorted(rows))
 
     def _failed(self, node: str, error: psycopg.Error) -> Unreadable | NotRead:
         told = _REASONS.get(error.sqlstate or "") or reason(error)
@@ -278,6 +287,6 @@ class Comparing:
     def _lost_ones(self) -> dict[str, Answer]:
         return {node: NotRead(why) for node, why in self._lost.items()}
 
-    def _unread(self, table: TableName, why: str) -> Reading:
-        answers = {node: NotRead(why) for node in self._endpoints}
-        return Reading(database=self._login.database, table=table, answers={**answers, **self._lost_ones()})
+    def _unread(self, group: Sequence[TableName], why: str) -> dict[TableName, Reading]:
+        answers = {**{node: NotRead(why) for node in self._endpoints}, **self._lost_ones()}
+        return {table: Reading(database=self._login.database, table=table, answers=answers) for table in group}

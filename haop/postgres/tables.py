@@ -1,11 +1,17 @@
 """The tables of a database, and the statements that compare them between nodes."""
 
+from collections.abc import Iterator, Sequence
+
 from psycopg import sql
 from psycopg.rows import class_row
 
 from haop.model.checking import TableName
 from haop.postgres.connection import BoundedConnection
 from haop.postgres.queries import query
+
+# Locks are taken from a table that all sessions of a server share; and the more are read, the longer writers wait.
+_TOGETHER_AT_MOST = 100
+_BYTES_TOGETHER = 64 * 2**20
 
 
 def listed(connection: BoundedConnection) -> tuple[TableName, ...]:
@@ -14,19 +20,36 @@ def listed(connection: BoundedConnection) -> tuple[TableName, ...]:
         return tuple(cursor.execute(query("tables")))
 
 
-def locking(table: TableName) -> sql.Composed:
-    """Begin, and keep writers out."""
-    return sql.SQL("BEGIN; LOCK TABLE ONLY {} IN SHARE MODE").format(_identifier(table))
+def together(wanted: Sequence[TableName]) -> Iterator[Sequence[TableName]]:
+    """Tables that are had at one position: many small ones, else one. A materialized view is by itself."""
+    group: list[TableName] = []
+    size = 0
+    for table in wanted:
+        if group and (table.materialized or len(group) == _TOGETHER_AT_MOST or size + table.bytes > _BYTES_TOGETHER):
+            yield group
+            group, size = [], 0
+        group.append(table)
+        size += _BYTES_TOGETHER if table.materialized else table.bytes
+    if group:
+        yield group
 
 
-def opening(table: TableName) -> sql.Composed:
-    """Begin with a snapshot, and a lock that keeps the table from being truncated or rewritten before it is read."""
-    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM ONLY {} LIMIT 0"
-    return sql.SQL(begin).format(_identifier(table))
+def locking(group: Sequence[TableName]) -> sql.Composed:
+    """Begin, and keep writers out. Several tables are had at once or not: none is held while another is waited for."""
+    wait = sql.SQL(" NOWAIT" if len(group) > 1 else "")
+    return sql.SQL("BEGIN; LOCK TABLE {} IN SHARE MODE{}").format(_named(group), wait)
 
 
-def reading(table: TableName, *, contents: bool) -> sql.Composed:
-    """Rows, a checksum that does not depend on their order, and which refresh of a materialized view it is.
+def opening(group: Sequence[TableName]) -> sql.Composed:
+    """Begin with a snapshot, and locks that keep the tables from being truncated or rewritten before they are read."""
+    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}"
+    if group[0].materialized:
+        return sql.SQL(begin).format(sql.SQL("SELECT FROM ONLY {} LIMIT 0").format(_identifier(group[0])))
+    return sql.SQL(begin).format(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE; SELECT").format(_named(group)))
+
+
+def reading(group: Sequence[TableName], *, contents: bool) -> sql.Composed:
+    """Of each its number, rows, a checksum that does not depend on their order, and of a materialized view its refresh.
 
     A refresh renews the row in pg_class; it may put other files in place after the snapshot, which the server's own
     memory of them (`pg_relation_filenode`) tells.
@@ -35,11 +58,19 @@ def reading(table: TableName, *, contents: bool) -> sql.Composed:
     version = sql.SQL(
         "(SELECT concat_ws('/', xmin, relfilenode, pg_relation_filenode(oid)) FROM pg_class WHERE oid = {}::regclass)"
     )
-    return sql.SQL("SELECT count(*), {}, {} FROM ONLY {} AS t").format(
-        sql.SQL(checksum if contents else "NULL"),
-        version.format(sql.Literal(table.quoted)) if table.materialized else sql.Literal(""),
-        _identifier(table),
+    return sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {}, count(*), {}, {} FROM ONLY {} AS t").format(
+            sql.Literal(number),
+            sql.SQL(checksum if contents else "NULL"),
+            version.format(sql.Literal(table.quoted)) if table.materialized else sql.Literal(""),
+            _identifier(table),
+        )
+        for number, table in enumerate(group)
     )
+
+
+def _named(group: Sequence[TableName]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("ONLY {}").format(_identifier(table)) for table in group)
 
 
 def _identifier(table: TableName) -> sql.Identifier:

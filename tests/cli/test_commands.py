@@ -44,7 +44,7 @@ SPEC_KEYS = {
 # What only one runtime has. [web] is a comment: its image and its build exclude each other.
 PAGES = {"read_page", "write_page", "health_page"}
 RUNTIME_KEYS = {
-    "local": {"local": {"user", "bindir"}, "web": {"url", *PAGES}},
+    "local": {"local": {"user", "bindir", "log_size", "log_files"}, "web": {"url", *PAGES}},
     "compose": {
         "compose": {"image", "memory", "cpus", "shm_size", "init_scripts"},
         "redis": {"enabled", "image", "port"},

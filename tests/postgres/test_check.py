@@ -186,6 +186,26 @@ PRIVILEGES = {
 
 
 @only_local  # the same statements, whatever runs the server
+@pytest.mark.parametrize("contents", [False, True], ids=["rows", "contents"])
+def test_many_small_tables_are_read_together_and_each_is_judged_by_itself(shop: Cluster, contents: bool) -> None:
+    primary = support.primary_of(shop)
+    make = "; ".join(f"CREATE TABLE many.t{number:03} AS SELECT {number} AS a" for number in range(300))
+    statement = f"CREATE SCHEMA many; {make}; CREATE MATERIALIZED VIEW many.t150_view AS SELECT 1 AS a"
+    support.sql(shop, primary, statement, database="shop")
+    login = replace(shop.engine.admin, database="shop")
+    with support.connect(shop, primary, login) as writer, writer.transaction():
+        writer.execute("INSERT INTO many.t042 VALUES (1)")
+        found = check(shop, Quiet(), contents=contents, patience=1.0)
+    (busy,) = (each for each in found.checks if each.outcome is Outcome.NOT_COMPARED)
+    assert busy.evidence == "shop: many.t042: it could not be locked in time: somebody works on it"
+    many = [reading for reading in found.readings if reading.table.schema == "many"]
+    assert len(many) == 301
+    assert any("300 tables, 300 rows as on" in each.evidence for each in found.checks), found.checks
+    assert len({reading.lsn for reading in many}) < 30, "one position for many tables"
+    support.sql(shop, primary, "DROP SCHEMA many CASCADE", database="shop")
+
+
+@only_local  # the same statements, whatever runs the server
 def test_each_privilege_too_many_of_the_replication_role_is_named(shop: Cluster, haop: Haop) -> None:
     primary, role = support.primary_of(shop), shop.secrets.replication_user
     support.sql(shop, primary, "CREATE TABLE mine (a int); CREATE TABLE owned (a int)", database="shop")

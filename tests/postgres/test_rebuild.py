@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from haop.engines import rebuilding
 from haop.engines.base import Terms
 from haop.errors import HaopError, NoPrimary
 from haop.model.health import Health
@@ -131,6 +133,22 @@ def test_a_standby_whose_slot_is_lost_is_told_to_be_rebuilt_and_is(shop: Cluster
     assert shop.engine.observe().streams(standby)
     (event,) = (e for e in shop.project.events() if e.action == "rebuild")
     assert (event.outcome, event.node) == ("done", standby)
+
+
+@only_local  # a server's own figures, whatever runs it
+def test_a_rebuild_says_how_far_it_is_by_the_servers_own_estimate(
+    shop: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, standby = support.primary_of(shop), support.standby_of(shop)
+    fill = "CREATE UNLOGGED TABLE not_cloned AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
+    support.sql(shop, primary, fill)  # 110 MB that no base backup has
+    told: list[str] = []
+    monkeypatch.setattr(rebuilding, "_TELL_SECONDS", 0.0)
+    rebuilding.Rebuild(shop.engine, shop.runtime, standby).run(silent, told.append)
+    support.sql(shop, primary, "DROP TABLE not_cloned")
+    counts = [[int(word) for word in re.findall(r"\d+", line)] for line in told]
+    assert counts
+    assert all(done <= total < 100 for done, total in counts), told
 
 
 def test_a_rebuild_that_fails_leaves_the_data_and_the_node_as_they_were(shop: Cluster) -> None:

@@ -5,7 +5,8 @@ SELECT
     class.relname::text AS name,
     format('%I.%I', namespace.nspname, class.relname) AS quoted,
     class.relkind = 'm' AS materialized,
-    class.relpersistence = 'u' AS unlogged
+    class.relpersistence = 'u' AS unlogged,
+    coalesce(pg_relation_size(class.oid), 0) AS bytes
 FROM pg_class AS class
 JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
 WHERE (class.relkind = 'r' OR (class.relkind = 'm' AND class.relispopulated))
