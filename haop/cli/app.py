@@ -9,7 +9,22 @@ import typer
 from typer.core import TyperGroup
 
 from haop import __version__
-from haop.cli import adopt, check, cluster, connect, demo, doctor, drill, guard, history, manners, move, rebuild, setup
+from haop.cli import (
+    adopt,
+    check,
+    cluster,
+    connect,
+    demo,
+    doctor,
+    drill,
+    guard,
+    history,
+    manners,
+    move,
+    rebuild,
+    salvage,
+    setup,
+)
 from haop.errors import HaopError
 
 EPILOG = """Exit codes:
@@ -104,6 +119,7 @@ for group in (setup, adopt, cluster, check, doctor, move, rebuild, history, conn
     group.register(app)
 app.add_typer(drill.app, name="drill")
 app.add_typer(guard.app, name="guard")
+app.add_typer(salvage.app, name="salvage")
 
 
 def main() -> None:

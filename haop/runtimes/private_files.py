@@ -50,7 +50,7 @@ def opened(home: Path, folder: str, name: str, flags: int = os.O_RDONLY) -> int:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
-    hint = "haop follows no link there: the servers' user could lead it anywhere; put the file itself in its place"
+    hint = "no link is followed there: the servers' user could lead it anywhere; put the file itself in its place"
     raise HaopError(f"{path} is no file, or is reached over a link", hint=hint)
 
 

@@ -215,6 +215,8 @@ CASES: list[tuple[str, Change, Severity, str | None, str]] = [
     ("single-host", spec(web=replace(web, environment={"PGHOST": "db2"})), W, None, "names db2 alone"),
     ("single-host", spec(web=replace(web, environment={"DSN": "host=db1 dbname=shop"})), W, None, "names db1 alone"),
     ("sync-one-standby", spec(durability=Durability.SYNC), W, None, "one standby"),
+    ("salvage-large", project(salvage_bytes=3 * GB), I, None, "3.0 GB of discarded WAL"),
+    ("log-long", both(spec(runtime="local"), project(log_bytes={"db1": 10 * MB, "db2": GB})), W, "db2", "1024 MB"),
     ("program-missing", machine(problems=(("no Docker engine answers", "start it"),)), E, None, "no Docker engine"),
     ("disk-short", both(place("db1", free_bytes=8 * GB), place("db2", free_bytes=8 * GB)), W, None, "db1, db2"),
     ("disk-short", both(place("db1", filesystem="/dev/vdb", free_bytes=GB)), E, "db1", "1024 MB are free"),
@@ -352,6 +354,7 @@ def test_what_could_not_be_looked_at_is_never_passed() -> None:
     passed = {diagnosis.code for diagnosis in examination.ended(Outcome.PASSED)}
     # Of haop.toml, .env's mode and this machine alone.
     alone = {"env-unusable", "env-readable", "secrets-readable", "image-floating", "single-host", "sync-one-standby"}
+    alone |= {"salvage-large"}
     assert passed == alone | {"program-missing", "interrupted", "secrets-in-environment"}
     assert examination.findings == ()
     assert doctor_report.document(examination, ())["not_examined"] == len(examination.ended(Outcome.NOT_EXAMINED))

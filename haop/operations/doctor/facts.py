@@ -1,7 +1,7 @@
 """All that the doctor knows when it judges. What could not be looked at is a `Gap`, with the reason."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from haop.model.diagnosis import Gap
 from haop.model.examined import ContainerSeen, MachineSeen, PlaceSeen, ServerSeen
@@ -40,6 +40,8 @@ class ProjectSeen:
     stack: StackSeen | Gap
     git: GitSeen | Gap
     refusal: tuple[str, str] | Gap | None  # why `haop up` would refuse, and the hint
+    salvage_bytes: int = 0
+    log_bytes: Mapping[str, int] = field(default_factory=dict)  # of each local node, of the file that is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

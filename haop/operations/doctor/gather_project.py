@@ -3,11 +3,12 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from haop.errors import HaopError
 from haop.model.diagnosis import Gap
-from haop.operations import render
+from haop.operations import render, salvages
 from haop.operations.cluster import Cluster
 from haop.operations.doctor.facts import GitSeen, ProjectSeen, StackSeen
 from haop.process import run
@@ -35,6 +36,8 @@ def look(
         stack=cluster if isinstance(cluster, Gap) else _stack(cluster),
         git=_git(project),
         refusal=refusal,
+        salvage_bytes=salvages.size(project),
+        log_bytes=dict(_logs(project)),
     )
 
 
@@ -45,6 +48,12 @@ def passwords(secrets: Secrets) -> tuple[str, ...]:
         secrets.monitor_password, secrets.redis_password,
     )  # fmt: skip
     return tuple(password for password in held if len(password) >= 8)
+
+
+def _logs(project: Project) -> Iterator[tuple[str, int]]:
+    for node in project.spec.nodes:
+        with suppress(OSError):
+            yield node.name, (project.state / "local" / node.name / "log").lstat().st_size
 
 
 def _exposed(project: Project) -> Iterator[tuple[str, int]]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from haop.model.diagnosis import Check, Gap, Group, Symptom, Told, checking, error, info, warning
 from haop.model.spec import ClusterSpec, Durability, node_image
-from haop.operations import strays
+from haop.operations import salvages, strays
 from haop.operations.doctor.cluster import symptom
 from haop.operations.doctor.facts import Facts
 
@@ -24,6 +24,7 @@ _SINGLE_HOST = (
     "A client that knows one host stays with it when the primary moves (zalando/postgres-operator#1928, "
     "vitabaks/autobase#1562)."
 )
+_WITHIN_A_LOOK = 64 * 2**20  # what a log may grow by before it is looked at again
 # Hosts as URLs and connection strings have them: "db1:5432,db2:5432".
 _HOSTS = re.compile(r"(?:@|//|\bhost=)([\w.,:-]+)(?![\w.,:@-])")
 
@@ -202,6 +203,35 @@ def sync_one_standby(facts: Facts) -> Told:
         )
 
 
+@_check(
+    "salvage-large",
+    "what .haop/salvage keeps is within 1 GB",
+    why="It is never removed by itself: acknowledged writes may be in it that no node has any more.",
+)
+def salvage_large(facts: Facts) -> Told:
+    """WAL that was kept at each rewind and each rebuild, and that nobody has looked at since."""
+    if facts.project.salvage_bytes > salvages.LIMIT:
+        told = f"{facts.project.salvage_bytes / 2**30:.1f} GB of discarded WAL are kept in .haop/salvage"
+        yield info(told, hint="haop salvage list; what nobody needs: haop salvage remove --older 90d")
+
+
+@_check(
+    "log-long",
+    "logs of local nodes are rotated",
+    why="A log that nobody rotates fills the disk, and a full disk stops the primary (zalando/postgres-operator#2012).",
+    runtime="local",
+)
+def log_long(facts: Facts) -> Told:
+    """A log far over its bound: what rotates it was ended, or the server is from before it was rotated."""
+    limit = facts.spec.local.log_bytes
+    for name, count in facts.project.log_bytes.items():
+        if count > 2 * limit + _WITHIN_A_LOOK:
+            yield warning(
+                f"the log of {name} is {count // 2**20} MB, and should be rotated at {limit // 2**20} MB", node=name,
+                hint=f"what rotates it starts with the node: haop restart {name}",
+            )  # fmt: skip
+
+
 def unsafe_parameters(spec: ClusterSpec) -> Iterator[Symptom]:
     """What `[postgres.parameters]` says that costs data; asked where no server can be."""
     for name in ("fsync", "full_page_writes"):
@@ -223,4 +253,6 @@ PROJECT: tuple[Check[Facts], ...] = (
     image_floating,
     single_host,
     sync_one_standby,
+    salvage_large,
+    log_long,
 )
