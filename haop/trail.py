@@ -32,12 +32,19 @@ def append(state: Path, values: Values) -> None:
     """Write an event at the end; the file is rotated where it is over its limit."""
     line = (json.dumps(values) + "\n").encode()
     state.mkdir(mode=0o755, exist_ok=True)
+    while not _appended(state, line):
+        pass
+
+
+def _appended(state: Path, line: bytes) -> bool:
+    """Whether it is there to stay: the file may have been rotated twice since it was opened, and be gone."""
     with (state / NAME).open("ab") as trail:
         trail.write(line)
         trail.flush()
         if trail.tell() > LIMIT:
             with suppress(OSError):  # it is written; a file that is too long is no reason to fail
                 _rotate(state, trail.fileno())
+        return os.fstat(trail.fileno()).st_nlink > 0
 
 
 def oldest_first(state: Path, since: datetime | None = None) -> Iterator[Values]:
@@ -84,18 +91,22 @@ def _rotate(state: Path, descriptor: int) -> None:
     here, last, kept = state / NAME, state / f"{NAME}.1", state / f"{NAME}.2"
     if not os.path.samestat(os.fstat(descriptor), here.stat()):
         return  # another haop has just done it
-    if last.exists():
-        known = kept.read_bytes().splitlines(keepends=True) if kept.exists() else []
-        old = set(known)
-        making = kept.with_name(f"{kept.name}.new")
-        with making.open("wb") as file:
-            file.writelines(known)
-            with last.open("rb") as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(last.open("rb")) if last.exists() else None
+        if source:
+            known = kept.read_bytes().splitlines(keepends=True) if kept.exists() else []
+            old = set(known)
+            making = kept.with_name(f"{kept.name}.new")
+            with making.open("wb") as file:
+                file.writelines(known)
                 file.writelines(line for line in source if line not in old and _matters(line))
-            file.flush()
-            os.fsync(file.fileno())
-        making.replace(kept)
-    here.replace(last)
+                file.flush()
+                os.fsync(file.fileno())
+            making.replace(kept)
+        here.replace(last)
+        if source:
+            with kept.open("ab") as file:  # who had it open may have written meanwhile; who writes later sees it gone
+                file.writelines(line for line in source if _matters(line))
 
 
 def _matters(line: bytes) -> bool:
