@@ -22,7 +22,7 @@ demo: $(STAMP) ## A real failover, from nothing, in a temporary folder
 test: $(STAMP) ## Every test that this machine can run, two at a time; repeated tests run 3 times
 	$(BIN)/python -m pytest --numprocesses 2
 
-soak: $(STAMP) ## The repeated tests, as often as their issues ask
+soak: $(STAMP) ## The repeated tests, as often as their issues ask, and the next HAOP_SOAK_HISTORIES=50 random histories
 	HAOP_SOAK=1 $(BIN)/python -m pytest --numprocesses 2 --timeout 3000 -m "repeated or soak"
 
 lint: $(STAMP) ## ruff, mypy, import-linter, shellcheck
