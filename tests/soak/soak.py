@@ -125,7 +125,7 @@ class _Run:
         self._problems += judging.judge_split(acks)
         self._problems += judging.judge_overlap(Sighting(**line) for line in _lines(seen))
         self._require_no_traceback()
-        if self._problems:
+        if self._problems or self._healed:
             self._tell_all()
         return Outcome(
             history=self._history, problems=tuple(self._problems), acknowledged=len(acks), lost=len(missing),
