@@ -52,30 +52,22 @@ class Problem:
 
 
 _LSN = r"[0-9A-F]{1,8}/[0-9A-F]{1,8}"
-# "4096 bytes of WAL after 0/5000148 are missing", "WAL after 0/5000148 may be missing", "from 0/5000148 to 0/5001148"
 _TOLD = re.compile(
-    rf"(?:(?P<bytes>\d+) bytes of WAL |WAL )?(?:after|from) (?P<begin>{_LSN})(?:,? (?:up )?to (?P<end>{_LSN}))?"
+    rf"WAL(?:, (?P<begin>{_LSN}) to (?P<end>{_LSN}), (?:is|are)| after (?P<after>{_LSN}) (?:is|are|may be)) missing"
 )
-_MISSING = re.compile(r"missing|lost|discard|damaged")
 
 
 def told(text: str) -> tuple[Gap, ...]:
     """The WAL that a message says is missing.
 
-    >>> [gap] = told("4096 bytes of WAL after 0/5000148 are missing on db2, and lie in pg_wal of db1")
+    >>> [gap] = told("4096 bytes of WAL, 0/5000148 to 0/5001148, are missing on db2, and lie in pg_wal of db1")
     >>> str(gap.begin), str(gap.end)
     ('0/5000148', '0/5001148')
     """
-    if not _MISSING.search(text):
-        return ()
-    found = []
-    for match in _TOLD.finditer(text):
-        begin = Lsn.parse(match["begin"])
-        end = Lsn.parse(match["end"]) if match["end"] else None
-        if match["bytes"] and not end:
-            end = Lsn(begin.position + int(match["bytes"]))
-        found.append(Gap(begin, end))
-    return tuple(found)
+    return tuple(
+        Gap(Lsn.parse(match["begin"] or match["after"]), Lsn.parse(match["end"]) if match["end"] else None)
+        for match in _TOLD.finditer(text)
+    )
 
 
 def lost(acks: Iterable[Ack], rows: Set[int]) -> list[Ack]:
