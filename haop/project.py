@@ -85,6 +85,11 @@ class Project:
         """The folder of the rendered files."""
         return self.root / STACK
 
+    @property
+    def repository(self) -> Path | None:
+        """The git work tree that the folder lies in; None where there is none."""
+        return next((folder for folder in (self.root, *self.root.parents) if (folder / ".git").exists()), None)
+
     def secrets(self, *, exposed: bool = False) -> Secrets:
         """Read `.env`; with `exposed`, though others can read it, too.
 

@@ -6,6 +6,7 @@ import typer
 
 from haop.cli import healing
 from haop.cli.options import JsonOption, YesOption, confirm, node_argument, opened
+from haop.cli.setup import warn_of_git
 from haop.errors import Refused
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def up(
     from haop.operations.up import up as operation
 
     cluster = opened(ctx, changing="up")
+    if cluster.project.repository and not any(event.action == "up" for event in cluster.project.events()):
+        warn_of_git(cluster.project)
     if not yes:
         healing.ask(cluster)
     if remark := cluster.runtime.remark:

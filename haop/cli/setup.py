@@ -1,11 +1,14 @@
 """init, render: from nothing to files."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from haop.cli.options import JsonOption, folder, opened
+
+if TYPE_CHECKING:
+    from haop.project import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -63,6 +66,7 @@ def init(
     OUT.print(f"{root}: cluster '{spec.name}', PostgreSQL {spec.postgres}, {spec.runtime}, {spec.durability}, {ports}")
     if done.why:
         OUT.print(f"runtime {spec.runtime}: {done.why}", soft_wrap=True)
+    warn_of_git(done.project)
     OUT.print("haop.toml is yours to edit; .env holds the passwords; next: " + _next(directory))
 
 
@@ -93,6 +97,18 @@ def render(
         OUT.print(f"stack/: wrote {', '.join(found.diffs)}" if found.stale else "stack/ is up to date")
     if check and found.stale:
         raise typer.Exit(3)
+
+
+def warn_of_git(project: "Project") -> None:
+    """What nobody expects of `git clean -x`; told by `init`, and by the first `up`."""
+    from haop.cli.console import ERR
+
+    if project.repository:
+        holds = "passwords, certificates" + (", the databases themselves" if project.spec.runtime == "local" else "")
+        ERR.print(f"{project.repository} is a git work tree: git clean -x would delete .env and .haop/ ({holds})",
+                  style="yellow", markup=False, soft_wrap=True)  # fmt: skip
+        ERR.print("  hint: git clean -fdx -e .env -e .haop; or keep both elsewhere, with a link to the repository's "
+                  "haop.toml (docs/getting-started.md)", style="dim", markup=False, soft_wrap=True)  # fmt: skip
 
 
 def _next(directory: Path) -> str:

@@ -61,6 +61,7 @@ class StreamingEngine:
         if self.runtime.tls:
             from haop import certificates  # noqa: PLC0415 - 30 ms that only starting a server pays for
 
+            self._require_authority()
             certificates.authority(self._tls, self.spec.name)
         return {
             node.name: service(
@@ -69,6 +70,20 @@ class StreamingEngine:
             )
             for node in self.spec.nodes
         }  # fmt: skip
+
+    def _require_authority(self) -> None:
+        """A new one would not vouch for what runs with the certificates of another: nobody could connect any more."""
+        if (self._tls / "ca.crt").exists():
+            return
+        states = {node.name: self.runtime.state(node.name) for node in self.spec.nodes}
+        if running := {n: found for n, found in states.items() if found.state in {State.RUNNING, State.PAUSED}}:
+            origin = next((found.origin for found in running.values() if found.origin), "the folder that started them")
+            raise Refused(
+                f"{' and '.join(running)} run with certificates of an authority that {self._tls} does not have: "
+                f"they were started from {origin}",
+                hint=f"bring .env and .haop from {origin}, or from a backup; or, with an outage: haop down, then haop "
+                "up with a new one, which applications need then",
+            )
 
     def observe(self, silent: frozenset[str] = frozenset()) -> ClusterStatus:
         """Ask every node, all at once, but for those of which it is known that they do not answer."""

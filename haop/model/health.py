@@ -1,11 +1,11 @@
 """Judgement: what is wrong with an observed cluster, given what was asked for. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from haop.model.refusing import FULL, refusal, remedy
-from haop.model.service import State
+from haop.model.service import ServiceState, State
 from haop.model.spec import ClusterSpec, Durability, NodeSpec
 from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
 
@@ -48,6 +48,7 @@ def assess(spec: ClusterSpec, status: ClusterStatus) -> tuple[Finding, ...]:
     """Everything about the servers that is not as asked for."""
     findings = [
         *_primaries(status),
+        *_lost(status),
         *_differences(spec, status),
         *_durability(spec, status),
         *_tls(status),
@@ -85,6 +86,23 @@ def _primaries(status: ClusterStatus) -> Iterator[Finding]:
             code="two-primaries", severity=Severity.ERROR, message=f"more than one node accepts writes: {told}",
             hint=f"{ahead} is ahead; what only {behind} has will be discarded by: haop rejoin {behind}",
         )  # fmt: skip
+
+
+def lost(services: Mapping[str, ServiceState]) -> tuple[str, str] | None:
+    """What runs with files that are gone, and the ways back; None where nothing does."""
+    names = [name for name, service in services.items() if service.lost]
+    if not names:
+        return None
+    folder, back = services[names[0]].origin, "put the project's folder back where it was, or its .env and .haop"
+    return (
+        f"{' and '.join(names)} run with files of {folder}/.haop that are gone: they cannot be started again",
+        f"{back} from a copy; or, with an outage: haop down, haop up",
+    )
+
+
+def _lost(status: ClusterStatus) -> Iterator[Finding]:
+    if told := lost({node.name: node.service for node in status.nodes}):
+        yield Finding(code="folder-lost", severity=Severity.ERROR, message=told[0], hint=told[1])
 
 
 def _differences(spec: ClusterSpec, status: ClusterStatus) -> Iterator[Finding]:

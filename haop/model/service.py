@@ -39,6 +39,8 @@ class ServiceState:
     fenced: bool = False
     remark: str | None = None  # how it ended, or what is wrong with it though it runs
     image: str | None = None  # name and digest, of a container
+    origin: str | None = None  # the project's folder that it was started from, where it runs
+    lost: bool = False  # what it was started with is there no more: it cannot be started from there again
 
 
 @dataclass(frozen=True, slots=True)

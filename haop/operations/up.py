@@ -12,6 +12,7 @@ from haop.clock import SYSTEM_CLOCK
 from haop.engines.candidate import absent
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, Refused
+from haop.model.health import lost
 from haop.model.probe import NoAnswer
 from haop.model.refusing import FULL
 from haop.model.service import Service, State
@@ -71,6 +72,8 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     left = strays.find(cluster)
     if prune and left and not consent(strays.told(cluster, left)):
         raise Refused("not confirmed", hint="haop up without --prune leaves what haop.toml no longer names")
+    if told := lost({node.name: cluster.runtime.state(node.name) for node in cluster.project.spec.nodes}):
+        raise Refused(told[0], hint=told[1])
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
     render.write(cluster.project, cluster.stack())

@@ -126,10 +126,12 @@ class ComposeRuntime(ContainerFiles):
             there = self._containers.volume_exists(name)
             return ServiceState(State.STOPPED if there else State.ABSENT)
         state, image = found["State"], self._image(found)
+        origin, lost = _origin(found)
         if state["Paused"]:
-            return ServiceState(State.PAUSED, image=image)
+            return ServiceState(State.PAUSED, image=image, origin=origin, lost=lost)
         if state["Running"] and not state["Restarting"]:
-            return ServiceState(State.RUNNING, remark=self._trouble(name, found), image=image)
+            remark = self._trouble(name, found)
+            return ServiceState(State.RUNNING, remark=remark, image=image, origin=origin, lost=lost)
         if not is_node(name):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
@@ -257,3 +259,9 @@ class ComposeRuntime(ContainerFiles):
 
     def _image(self, found: Mapping[str, Any]) -> str:
         return f"{found['Config']['Image']}@{self._containers.digest(found['Image'])}"
+
+
+def _origin(found: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The project's folder that a container's secrets come from, and whether they are gone from there."""
+    secrets = [Path(mount["Source"]) for mount in found["Mounts"] if mount["Destination"].startswith("/run/secrets/")]
+    return str(secrets[0].parents[3]) if secrets else None, not all(path.exists() for path in secrets)

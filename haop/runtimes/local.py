@@ -118,8 +118,14 @@ class LocalRuntime:
         data = self._folders.data(name)
         fenced = self._folders.fenced(name)
         if process := processes.find(self._folders.record(name), data):
-            return ServiceState(State.PAUSED if processes.paused(process) else State.RUNNING, fenced)
-        return ServiceState(State.STOPPED if (data / "PG_VERSION").exists() else State.ABSENT, fenced)
+            before = processes.started_with(process, data)
+            state = State.PAUSED if processes.paused(process) else State.RUNNING
+            return ServiceState(state, fenced, origin=str(before.parents[3]), lost=before != data)
+        if (data / "PG_VERSION").exists():
+            return ServiceState(State.STOPPED, fenced)
+        port = self._spec.node(name).port
+        holder = processes.port_holder(port)
+        return ServiceState(State.ABSENT, fenced, remark=f"port {port} is in use by {holder}" if holder else None)
 
     def start(self, service: Service) -> None:
         """Start the node script; it becomes the server."""

@@ -78,6 +78,14 @@ def find(record: Path, data: Path) -> psutil.Process | None:
     return None
 
 
+def started_with(process: psutil.Process, data: Path) -> Path:
+    """The path of its data directory when a server was started; another one than now where a folder was moved."""
+    with suppress(psutil.Error):
+        end = "/".join(("", *data.parts[-4:]))  # .haop/local/NODE/data
+        return next((Path(word) for word in process.cmdline() if word.endswith(end)), data)
+    return data
+
+
 def named(record: Path, data: Path) -> frozenset[int]:
     """The ids of the processes that are written down as a node's, dead or alive."""
     found = set()
@@ -224,5 +232,14 @@ def _listener(port: int) -> str:
         for held in psutil.net_connections("tcp"):
             if held.status == psutil.CONN_LISTEN and held.laddr and held.laddr.port == port and held.pid:
                 process = psutil.Process(held.pid)
-                return f"process {held.pid} ({' '.join(process.cmdline()[:3]) or process.name()})"
+                return f"process {held.pid} ({' '.join(process.cmdline()[:3]) or process.name()}){_deleted(process)}"
     return "another user's process"
+
+
+def _deleted(process: psutil.Process) -> str:
+    """Of a server whose data directory is gone: what it still serves is nowhere else."""
+    with suppress(psutil.Error, OSError):
+        link = str(Path(f"/proc/{process.pid}/cwd").readlink()) if _PROC else ""
+        if link.endswith(" (deleted)"):
+            return ", whose folder was deleted: dump what it still serves (pg_dump) before you end it"
+    return ""

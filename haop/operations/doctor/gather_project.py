@@ -103,7 +103,7 @@ def certified(project: Project) -> bool:
 def _git(project: Project) -> GitSeen | Gap:
     """No repository around the folder: nothing can be committed."""
     try:
-        if not any((folder / ".git").exists() for folder in (project.root, *project.root.parents)):
+        if not project.repository:
             return GitSeen()
         state = next((p.name for p in sorted(project.state.glob("*")) if p.is_file()), "events.jsonl")
         files = ("--", ENV, f"{STATE}/{state}")
