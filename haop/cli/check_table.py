@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from haop.cli.fitting import Column, Fitting
 from haop.cli.text import seconds
 from haop.model.checking import Checked, Contents, Outcome, Reading
 from haop.model.spec import ClusterSpec
@@ -18,11 +17,10 @@ _STYLES = {Outcome.OK: "green", Outcome.DIFFERENT: "bold red", Outcome.NOT_COMPA
 
 def check(spec: ClusterSpec, checked: Checked) -> RenderableType:
     """A row for each check of each node, and what follows from all of them."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("Check", "Node", "Outcome"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("Time", justify="right", no_wrap=True)
-    table.add_column("Evidence", overflow="fold")
+    table = Fitting([
+        Column("Check"), Column("Node"), Column("Outcome"), Column("Time", figures=True, left_out=1),
+        Column("Evidence", folds=True),
+    ])  # fmt: skip
     for row in checked.checks:
         time = (
             "" if row.seconds is None else f"{row.seconds * 1000:.0f} ms" if row.seconds < 1 else seconds(row.seconds)

@@ -41,9 +41,6 @@ def up(
     every standby. Killed at any moment, the next one completes.
 
     \b
-    Exit codes: 0 healthy, 3 degraded, 4 no primary or two.
-
-    \b
     Exit codes: 0 healthy, 1 failed on the way, 2 refused, 3 degraded, 4 no primary or two.
 
     \b

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from haop.cli.fitting import Column, Fitting
 from haop.cli.text import seconds, size, sparkline
 from haop.drills.application import Application
 from haop.drills.faults import CATALOG, Fault
@@ -24,12 +25,16 @@ def report(done: Report) -> RenderableType:
 
 def series(done: Series) -> RenderableType:
     """A line for each drill, the spread of each figure, the worst verdict."""
-    table = _table(">Drill", "Primary", "Verdict", ">Writes failed", ">Reads failed", ">Redundancy", ">Lost")
+    table = Fitting([
+        Column("Drill", figures=True), Column("Primary", left_out=3), Column("Verdict"),
+        Column("Writes failed", figures=True), Column("Reads failed", figures=True, left_out=2),
+        Column("Redundancy", figures=True, left_out=1), Column("Lost", figures=True),
+    ])  # fmt: skip
     for number, report in enumerate(done.reports, 1):
         measured, moved = report.measured, f"{report.old_primary} → {report.new_primary or 'nobody'}"
         figures = [seconds(getattr(measured, figure)) for figure in FIGURES]
         table.add_row(str(number), Text(moved), _word(report.verdict.word), *figures, str(len(measured.lost)))
-    table.add_section()
+    table.add_row(*([""] * 7))
     spreads = [done.spread(figure) for figure in FIGURES]
     for name in ("p50", "p95", "max"):
         table.add_row(name, "", "", *(seconds(getattr(spread, name)) for spread in spreads), "")
@@ -38,11 +43,14 @@ def series(done: Series) -> RenderableType:
     return Group(table, Text.assemble(_word(done.worst, upper=True), told))
 
 
-def history(reports: Sequence[Report]) -> Table:
-    """Past drills."""
+def history(reports: Sequence[Report]) -> Fitting:
+    """Past drills. An id begins with the time, and is to be copied."""
     pages = any(report.application for report in reports)
-    table = _table("Id", "When", "Fault", "Verdict", ">Writes failed", *([">Pages failed"] if pages else []), ">Lost")
-    table.columns[0].no_wrap = True  # to be copied; a least width of it would push the last columns out
+    failed = [Column("Pages failed", figures=True, left_out=2)] if pages else []
+    table = Fitting([
+        Column("Id"), Column("When", left_out=1), Column("Fault", left_out=3), Column("Verdict"),
+        Column("Writes failed", figures=True), *failed, Column("Lost", figures=True),
+    ])  # fmt: skip
     for report in reports:
         measured = report.measured
         table.add_row(
@@ -69,14 +77,6 @@ def faults(reasons: Mapping[Fault, str | None]) -> RenderableType:
     return Group(table, Text("run one: haop drill failover --fault NAME", "dim"))
 
 
-def _table(*headings: str) -> Table:
-    """Columns by their headings; with ">" they are figures."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in headings:
-        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
-    return table
-
-
 def _word(word: Word, *, upper: bool = False) -> Text:
     return Text(word.upper() if upper else word, _VERDICTS[word])
 
@@ -88,14 +88,16 @@ def _timeline(done: Report) -> Text:
     return Text("\n").join(lines)
 
 
-def _chart(done: Report) -> tuple[Text, Text]:
+def _chart(done: Report) -> tuple[Text, Text, Text]:
     start, end = done.bucket_span
     bars = sparkline(done.buckets)
     fault = min(max(0, int(-start / ((end - start) or 1) * len(bars))), len(bars))
-    width = (end - start) / len(bars)
+    width, what = (end - start) / len(bars), f"{done.fault} {done.old_primary}"
+    arrow = f"{'':{fault}}↑ {what}" if fault < len(bars) / 2 else f"{what} ↑".rjust(fault + 1)
     return (
-        Text.assemble("acknowledged writes  ", (bars[:fault], "green"), (bars[fault:], "cyan")),
-        Text(f"{'':21}{'':{fault}}↑ {done.fault} {done.old_primary}  (a bar is {width * 1000:.0f} ms)", "dim"),
+        Text.assemble("acknowledged writes  ", (f"(a bar is {width * 1000:.0f} ms)", "dim")),
+        Text.assemble((bars[:fault], "green"), (bars[fault:], "cyan")),
+        Text(arrow, "dim"),
     )
 
 
@@ -104,7 +106,7 @@ def _figures(done: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Measured")
     table.add_column("Figure", justify="right")
-    table.add_column("Objective", justify="right")
+    table.add_column("Objective", justify="right", no_wrap=True)
     table.add_row(
         "writes failed for",
         seconds(measured.write_recovery_seconds),

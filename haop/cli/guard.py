@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from haop.cli.options import JsonOption, YesOption, confirm, opened
+from haop.cli.options import JsonOption, opened
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -136,19 +136,20 @@ def resume(ctx: typer.Context) -> None:
 
 
 @app.command()
-def stop(ctx: typer.Context, yes: YesOption = False) -> None:
-    """End the guard: until the next `haop up` nobody replaces a primary that is gone.
+def stop(
+    ctx: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", hidden=True)] = False,  # noqa: ARG001 - scripts of before give it
+) -> None:
+    """End the guard: until the next `haop up` nobody replaces a primary that is gone. It does not ask.
 
     \b
     Examples:
-      haop guard stop --yes
+      haop guard stop
     """
     from haop.cli.console import OUT
     from haop.operations import guarding
 
     project = opened(ctx).project
-    if guarding.found(project):
-        confirm("End the guard? Nobody would replace a primary that is gone.", assume=yes)
     ended = guarding.stop(project)
     OUT.print(f"ended (process {ended.pid}); haop up starts another" if ended else "no guard was running")
 

@@ -85,7 +85,7 @@ def render(
       haop render --check
     """
     from haop.cli.console import OUT, print_json
-    from haop.operations.render import compare, refresh
+    from haop.operations.render import compare, refresh, told
 
     cluster = opened(ctx, changing=None if check else "render")
     found = compare(cluster.project, cluster.stack()) if check else refresh(cluster)
@@ -94,7 +94,7 @@ def render(
     elif check:
         typer.echo("".join(found.diffs.values()) or "stack/ is up to date", nl=not found.stale)
     else:
-        OUT.print(f"stack/: wrote {', '.join(found.diffs)}" if found.stale else "stack/ is up to date")
+        OUT.print(f"stack/: wrote {told(found.diffs)}" if found.stale else "stack/ is up to date")
     if check and found.stale:
         raise typer.Exit(3)
 

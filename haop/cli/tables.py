@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from haop.cli.fitting import Column, Fitting
 from haop.cli.text import elapsed, seconds, size
 from haop.model.containers_health import short
 from haop.model.health import Finding, Health, Severity, version
@@ -101,10 +100,12 @@ def _version(assessment: Assessment, spec: ClusterSpec) -> str:
     return next((version(node.server.version_num) for node in assessment.status.reachable), str(spec.postgres))
 
 
-def _nodes(spec: ClusterSpec, assessment: Assessment) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("Node", "Endpoint", "Role", "State", "TL", "LSN", "Lag", "Sync", "Slot"):
-        table.add_column(heading, justify="right" if heading in {"TL", "LSN", "Lag", "Slot"} else "left", no_wrap=True)
+def _nodes(spec: ClusterSpec, assessment: Assessment) -> Fitting:
+    table = Fitting([
+        Column("Node"), Column("Endpoint"), Column("Role"), Column("State"), Column("TL", figures=True, left_out=3),
+        Column("LSN", figures=True, left_out=1), Column("Lag", figures=True, left_out=5), Column("Sync", left_out=4),
+        Column("Slot", figures=True, left_out=2),
+    ])  # fmt: skip
     for index, node in enumerate(assessment.status.nodes):
         table.add_row(Text(node.name, NODE_COLOURS[index]), str(node.endpoint), *_row(spec, assessment, node))
     return table

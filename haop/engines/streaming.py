@@ -1,6 +1,7 @@
 """PostgreSQL's own streaming replication: one primary, physical standbys through slots."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from haop.engines import failover, words
@@ -11,6 +12,7 @@ from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.errors import HaopError, Refused
 from haop.model import session
+from haop.model.health import paused, resume
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role
@@ -75,7 +77,10 @@ class StreamingEngine:
         """A new one would not vouch for what runs with the certificates of another: nobody could connect any more."""
         if (self._tls / "ca.crt").exists():
             return
-        states = {node.name: self.runtime.state(node.name) for node in self.spec.nodes}
+        try:
+            states = {node.name: self.runtime.state(node.name) for node in self.spec.nodes}
+        except Refused:  # of a new project, where no engine can be asked: whatever starts something asks it
+            return
         if running := {n: found for n, found in states.items() if found.state in {State.RUNNING, State.PAUSED}}:
             origin = next((found.origin for found in running.values() if found.origin), "the folder that started them")
             raise Refused(
@@ -233,6 +238,8 @@ class StreamingEngine:
         node, slot = status.node(name), status.slot(self.spec.node(name).slot)
         if isinstance(node, Reachable) and (why := status.diverged(node)):
             raise HaopError(f"{name} cannot follow: {why}", hint=f"haop rejoin {name}")
+        if isinstance(node, Reachable) and node.server.replay_paused:
+            raise HaopError(paused(name), hint=resume(name))
         if slot and slot.wal_status == "lost" and isinstance(node, Reachable) and not status.streams(name):
             raise HaopError(_removed(name), hint=f"clone it again: haop rebuild {name}")
 
@@ -259,9 +266,9 @@ class StreamingEngine:
         told = f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
         return Rejoining(told, rewinds=True)
 
-    def last_decision(self, name: str) -> str:
-        """What the node script decided when it last started a node."""
-        return words.last_decision(self.runtime, name)
+    def last_decision(self, name: str, since: datetime | None = None) -> str:
+        """What the node script decided when it last started a node, since that moment."""
+        return words.last_decision(self.runtime, name, since)
 
     def last_words(self, name: str) -> str:
         """What the runtime says of its end where that is telling, else the gravest entry at the end of its log."""

@@ -1,7 +1,8 @@
 """What nodes have said."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from datetime import datetime
+from itertools import islice, takewhile
 
 from haop.model.containers_health import OUT_OF_MEMORY
 from haop.model.service import LogLine
@@ -13,10 +14,11 @@ _GRAVE = {"fatal", "panic", "error"}
 _LINES_AT_MOST = 10_000
 
 
-def last_decision(runtime: Runtime, name: str) -> str:
-    """What the node script decided when it last started a node."""
-    found = (line.message for line in runtime.newest_logs(name) if line.message.startswith(_SCRIPT))
-    return next(found, f"{_SCRIPT}nothing").removeprefix(_SCRIPT)
+def last_decision(runtime: Runtime, name: str, since: datetime | None = None) -> str:
+    """What the node script decided when it last started a node, since that moment."""
+    lines = takewhile(lambda line: since is None or line.at >= since, runtime.newest_logs(name))
+    found = (line.message for line in lines if line.message.startswith(_SCRIPT))
+    return next(found, f"{_SCRIPT}it was not started").removeprefix(_SCRIPT)
 
 
 def last_words(runtime: Runtime, name: str) -> str:

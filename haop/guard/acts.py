@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines import switching
@@ -94,7 +95,8 @@ class Acts:
         """It streams again: what it holds from its time as primary goes."""
         engine = self._cluster.engine
         engine.drop_slots_of_standby(name)
-        told = engine.last_decision(name) + salvage.collected(self._cluster)
+        begun = SYSTEM_CLOCK.now() - timedelta(seconds=seconds)
+        told = engine.last_decision(name, begun) + salvage.collected(self._cluster)
         self._record("guard brought back", "done", name, told, time.monotonic() - seconds)
 
     def tidy(self, primary: str) -> None:
@@ -145,15 +147,15 @@ class Acts:
         for told in self._confirming.keep(self._cluster.engine.observe(), now):
             self._record("guard sync", "done", None, told, now)
 
-    def trouble(self, what: str, error: HaopError) -> None:
+    def trouble(self, what: str, error: HaopError, node: str | None = None) -> None:
         """Something did not work. It is told once in a while, not each time."""
-        now, key = time.monotonic(), f"{what}: {error.message}"
+        now, key = time.monotonic(), f"{what}{f' {node}' if node else ''}: {error.message}"
         if now - self._troubles.get(key, -_SAME_TROUBLE_SECONDS) < _SAME_TROUBLE_SECONDS:
             return
         self._troubles[key] = now
         _LOG.warning("%s%s", key, f" ({error.hint})" if error.hint else "")
-        if what != FailOver.__name__:  # that is recorded with its times
-            self._record(f"guard {what}", "failed", None, error.message, now)
+        if what != FailOver.what:  # that is recorded with its times
+            self._record(f"guard {what}", "failed", node, error.message, now)
 
     def write_state(self, busy: str | None, primary: str | None, trouble: dict[str, str]) -> None:
         """What `haop guard status` shows, whole or not at all."""

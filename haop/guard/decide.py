@@ -19,7 +19,7 @@ unfenced node whose data are a primary's; where every such node is fenced, a fai
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from haop.guard.seen import CRASH_LOOP_SECONDS, Node, View
 from haop.model.probe import NoAnswer
@@ -52,6 +52,7 @@ _FORGOTTEN_SECONDS = 600.0
 class FailOver:
     """Fence every node that could be primary, salvage, promote the most advanced standby."""
 
+    what: ClassVar[str] = "failover"  # what the audit trail calls it, here and below
     old: str | None  # the primary that failed; None: it is fenced already, and nobody was promoted
     why: str
     sure: bool  # whether a standby streamed until it failed; else promote only what salvage makes whole
@@ -61,6 +62,7 @@ class FailOver:
 class BringBack:
     """Start a node: as what it was where nobody else is primary, else as a standby."""
 
+    what: ClassVar[str] = "bring back"
     node: str
     why: str
 
@@ -69,6 +71,7 @@ class BringBack:
 class Tidy:
     """Clear what a promotion has left on that primary, and let standbys that follow another follow it."""
 
+    what: ClassVar[str] = "tidy"
     primary: str
     timeline: int
 
@@ -77,6 +80,7 @@ class Tidy:
 class Reinstate:
     """The primary is fenced and nobody can be promoted: let it be primary again, if it is certain that nobody is."""
 
+    what: ClassVar[str] = "reinstate"
     why: str
 
 

@@ -80,9 +80,9 @@ class Guard:
                 case FailOver():
                     self._fail_over(decision)
                 case BringBack(node, why):
-                    self._see(Tried(node, time.monotonic()))
+                    self._see(Tried(node, begun := time.monotonic()))
                     self._acts.bring_back(node, why)
-                    self._returning.setdefault(node, time.monotonic())
+                    self._returning.setdefault(node, begun)
                 case Tidy(primary, timeline):
                     self._see(Tidying(time.monotonic()))
                     self._acts.tidy(primary)
@@ -91,7 +91,7 @@ class Guard:
                     self._see(FailedOver(time.monotonic(), None))
                     self._acts.reinstate(why)
         except HaopError as error:
-            self._acts.trouble(type(decision).__name__, error)
+            self._acts.trouble(decision.what, error, decision.node if isinstance(decision, BringBack) else None)
         self._look_around(everywhere=True)
 
     def _fail_over(self, decision: FailOver) -> None:

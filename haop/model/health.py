@@ -223,6 +223,10 @@ def _standby(status: ClusterStatus, node: Reachable, spec: NodeSpec) -> Iterator
             message=f"the primary no longer has the WAL that {name} needs (its slot is lost)",
             hint=f"clone it again: haop rebuild {name}",
         )  # fmt: skip
+    elif node.server.replay_paused:
+        yield Finding(
+            code="not-streaming", severity=Severity.ERROR, node=name, message=paused(name), hint=resume(name),
+        )  # fmt: skip
     elif not status.streams(name):
         sender = status.sender(name)
         yield Finding(
@@ -237,6 +241,16 @@ def _standby(status: ClusterStatus, node: Reachable, spec: NodeSpec) -> Iterator
             message=f"{name} is {lag} bytes and {node.server.lag_seconds or 0:.0f} s behind",
             hint="a long query on the standby, a slow disk, or paused replay (pg_wal_replay_resume())",
         )  # fmt: skip
+
+
+def paused(name: str) -> str:
+    """Of a standby that does not stream for that reason."""
+    return f"{name} is not streaming: its replay is paused, and it connects to no primary before it replays again"
+
+
+def resume(name: str) -> str:
+    """How it goes on."""
+    return f'haop psql {name} -c "SELECT pg_wal_replay_resume()"'
 
 
 def _slot(status: ClusterStatus, node: NodeSpec) -> Iterator[Finding]:

@@ -76,6 +76,7 @@ class Server:
     started_at: datetime
     senders: tuple[Sender, ...] = ()
     slots: tuple[Slot, ...] = ()
+    replay_paused: bool = False  # of a standby that does not stream: it cannot, before it replays again
     forks: tuple[Fork, ...] = ()
     archiving: Archiving | None = None  # of a primary with an archive
 

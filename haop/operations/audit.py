@@ -34,9 +34,14 @@ def audited(
     except HaopError as error:
         outcome.word, outcome.detail = "failed", error.message
         raise
-    except BaseException as error:
-        outcome.word = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        outcome.detail = type(error).__name__
+    except KeyboardInterrupt:
+        outcome.word = "interrupted"
+        raise
+    except OSError as error:
+        outcome.word, outcome.detail = "failed", error.strerror
+        raise
+    except BaseException:  # without its own words: nobody knows what is in them
+        outcome.word, outcome.detail = "failed", "a bug of haop's; the terminal shows its traceback"
         raise
     finally:
         if outcome.word:

@@ -1,5 +1,6 @@
 """`haop rebuild NODE`: discard a node's data and clone the primary again; until the clone is whole, the data stay."""
 
+from haop.clock import SYSTEM_CLOCK
 from haop.engines import rebuilding
 from haop.operations import confirming, salvage
 from haop.operations.audit import audited
@@ -24,11 +25,12 @@ def execute(cluster: Cluster, node: str, progress: Progress) -> str:
     Raises:
         HaopError: the clone failed, and the node has its data as they were; or it does not follow after it.
     """
+    begun = SYSTEM_CLOCK.now()
     with audited(cluster.project, "rebuild", node=node) as outcome:
         with progress.step(f"rebuild {node}: stop it, clone the primary, follow") as say:
             rebuilding.Rebuild(cluster.engine, cluster.runtime, node).run(_nothing, say)
             confirming.restore(cluster)
-        outcome.detail = cluster.engine.last_decision(node) + salvage.collected(cluster)
+        outcome.detail = cluster.engine.last_decision(node, begun) + salvage.collected(cluster)
     return outcome.detail
 
 

@@ -1,5 +1,6 @@
 """`haop rejoin NODE`: make a former primary, or a standby that cannot follow, a standby of the primary."""
 
+from haop.clock import SYSTEM_CLOCK
 from haop.engines.base import Note, Rejoining
 from haop.operations import confirming, salvage
 from haop.operations.audit import audited
@@ -18,8 +19,9 @@ def plan(cluster: Cluster, node: str) -> Rejoining:
 
 def execute(cluster: Cluster, node: str, note: Note) -> str:
     """Do it; returns what the node script decided, and what was kept of the WAL that only this node had."""
+    begun = SYSTEM_CLOCK.now()
     with audited(cluster.project, "rejoin", node=node) as outcome:
         cluster.engine.rejoin(node, note)
         confirming.restore(cluster)
-        outcome.detail = cluster.engine.last_decision(node) + salvage.collected(cluster)
+        outcome.detail = cluster.engine.last_decision(node, begun) + salvage.collected(cluster)
     return outcome.detail

@@ -3,7 +3,8 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,19 @@ def write(project: Project, files: Mapping[str, str]) -> Rendering:
             _replace(project.stack / name, files[name])
         project.state.mkdir(mode=0o755, exist_ok=True)
         _replace(project.state / _MANIFEST, json.dumps({name: _digest(text) for name, text in files.items()}))
-        project.record("render", "done", at=SYSTEM_CLOCK.now(), detail=", ".join(changes.diffs))
+        project.record("render", "done", at=SYSTEM_CLOCK.now(), detail=told(changes.diffs))
     return changes
+
+
+def told(names: Collection[str]) -> str:
+    """Names of files in a line, whole folders as one.
+
+    >>> told(["compose.yaml", "web/a.py", "web/haop/b.py", "node.sh"]), told([f"web/{n}" for n in range(3)])
+    ('compose.yaml, node.sh, web/ (2 files)', 'web/ (3 files)')
+    """
+    folders = Counter(name.partition("/")[0] for name in names if "/" in name)
+    return ", ".join([*(name for name in names if "/" not in name),
+                      *(f"{folder}/ ({count} files)" for folder, count in folders.items())])  # fmt: skip
 
 
 def _replace(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from psycopg import Cursor
+from psycopg.errors import ObjectNotInPrerequisiteState
 from psycopg.rows import dict_row
 
 from haop.model.endpoint import Endpoint
@@ -31,6 +32,7 @@ def ask(connection: BoundedConnection) -> Server:
         senders = _senders(cursor)
         archiver = cursor.execute(query("archiver")).fetchone()
         slots = tuple(slot for r in cursor.execute(query("slots")) if (slot := Slot(**r)).physical)
+    silent = row["role"] == Role.STANDBY and row["receiver"] != "streaming"
     return Server(
         role=Role(row.pop("role")),
         lsn=Lsn.parse(row.pop("lsn") or "0/0"),
@@ -39,8 +41,17 @@ def ask(connection: BoundedConnection) -> Server:
         senders=senders,
         slots=slots,
         archiving=Archiving(**archiver) if archiver else None,
+        replay_paused=silent and _replay_paused(connection),
         **row,
     )
+
+
+def _replay_paused(connection: BoundedConnection) -> bool:
+    try:
+        row = connection.execute("SELECT pg_is_wal_replay_paused()").fetchone()
+    except ObjectNotInPrerequisiteState:  # promoted this very moment
+        return False
+    return bool(row and row[0])
 
 
 def senders(connection: BoundedConnection) -> tuple[Sender, ...]:

@@ -117,6 +117,20 @@ def complaint(words: list[str]) -> str | None:
     return "NODE is missing" if needs and not re.match(r"NODE|db\d|\$HAOP_NODE", words[0] if words else "") else None
 
 
+def test_what_the_guard_does_is_not_told_as_nothing() -> None:
+    """Of what a guard acts on by itself."""
+    text = (DOCS / "troubleshooting.md").read_text()
+    for code in ("no-primary", "unreachable", "fenced", "not-streaming", "slot-missing", "slot-inactive"):
+        told = text.partition(f"\n### {code}\n")[2].partition("- haop did:")[2].partition("\n- Do:")[0]
+        assert "guard" in told, code
+    assert "never promotes" not in text
+
+
+def test_exit_codes_are_listed_once() -> None:
+    for section in (DOCS / "commands.md").read_text().split("\n## ")[1:]:
+        assert section.count("Exit codes:") <= 1, section.partition("\n")[0]
+
+
 def test_every_finding_is_explained_and_nothing_else() -> None:
     explained = set(re.findall(r"^### ([a-z][a-z0-9_-]*)$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE))
     # What `haop adopt` says of a database that is not haop's yet has a row each.

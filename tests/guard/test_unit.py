@@ -4,15 +4,19 @@ No service manager runs where tests run, so what is in its place is a program of
 the commands need, and starts the unit's own ExecStart, in its WorkingDirectory, with its Environment.
 """
 
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from haop.errors import CommandFailed, Refused
+from haop.errors import CommandFailed, HaopError, Refused
+from haop.guard.acts import Acts
+from haop.guard.decide import BringBack, Decision
 from haop.operations import guarding, unit
 from haop.operations.cluster import Cluster
 from tests import support
@@ -111,3 +115,19 @@ def test_where_no_systemd_runs_it_says_so_and_prints_what_it_would_write(shop: C
     done = subprocess.run(argv, capture_output=True, text=True, check=False)  # another guard watches
     assert done.returncode == 2
     assert "a guard watches this cluster already" in done.stderr
+
+
+def test_a_guard_is_stopped_without_a_question(shop: Cluster, haop: Haop) -> None:
+    """Nothing is lost by it; there is no terminal here that could be asked."""
+    assert guarding.found(shop.project)
+    done = haop("-C", str(shop.project.root), "guard", "stop")
+    assert (done.code, done.out.partition(" ")[0]) == (0, "ended"), done
+    guarding.ensure(shop.project)
+
+
+def test_what_failed_is_recorded_in_an_operators_words(shop: Cluster) -> None:
+    for decision in get_args(Decision):
+        assert re.fullmatch("[a-z ]+", decision.what), decision
+    Acts(shop).trouble(BringBack.what, HaopError("it does not start"), "db2")
+    last = list(shop.project.events())[-1]
+    assert (last.action, last.outcome, last.node) == ("guard bring back", "failed", "db2")

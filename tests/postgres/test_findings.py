@@ -16,8 +16,9 @@ import pytest
 
 from haop import certificates
 from haop.drills.faults import Fault
+from haop.errors import HaopError
 from haop.model.health import Finding, Health, Severity
-from haop.operations import failover, heal, rejoin, render, status
+from haop.operations import failover, heal, rejoin, render, restart, status
 from haop.operations.cluster import Cluster
 from haop.operations.down import down
 from haop.operations.up import up
@@ -135,6 +136,22 @@ def test_a_standby_without_upstream_is_not_streaming(shop: Cluster) -> None:
     assert "receiver: none; the primary says: no connection" in found.message
     assert f"haop logs --node {standby}" in hint(found)
     shop.runtime.stop(standby)
+
+
+def test_a_standby_that_cannot_stream_because_its_replay_is_paused(shop: Cluster) -> None:
+    """A receiver that has ended is started by replay: told as that, and no command waits for it in vain."""
+    primary, standby = support.primary_of(shop), support.standby_of(shop)
+    support.sql(shop, standby, "SELECT pg_wal_replay_pause()")
+    waiting = "SELECT 1 WHERE pg_get_wal_replay_pause_state() = 'paused'"
+    support.sql(shop, primary, "SELECT pg_logical_emit_message(true, 'x', 'y')")
+    wait_until(lambda: support.sql(shop, standby, waiting), deadline=20, waiting_for="replay to pause")
+    with pytest.raises(HaopError, match=f"{standby} is not streaming: its replay is paused"):
+        restart.one(shop, primary, Quiet())
+    found = awaited(shop, "not-streaming", standby)
+    assert "its replay is paused" in found.message
+    assert hint(found) == f'haop psql {standby} -c "SELECT pg_wal_replay_resume()"'
+    support.sql(shop, standby, "SELECT pg_wal_replay_resume()")
+    wait_until(lambda: not codes(shop) - {"tls-off"}, deadline=60, waiting_for="a whole cluster")
 
 
 def test_a_standby_whose_replay_is_paused_lags_until_the_hint_is_followed(shop: Cluster) -> None:

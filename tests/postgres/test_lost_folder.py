@@ -79,9 +79,7 @@ def test_a_second_checkout_with_the_same_secrets(shop: Cluster, haop: Haop) -> N
         told = haop("-C", str(second), "status")
         assert f"{root}/.haop/local/db1/data" in told.out.replace("\n", ""), told.out
     else:
-        refused(
-            haop, second, "up", "certificates of an authority that is not here", "from the folder that started them"
-        )
+        refused(haop, second, "up", "certificates of an authority that ", f"they were started from {root}")
     assert not (second / ".haop" / "tls").exists()
     shutil.rmtree(second)
 

@@ -1,5 +1,6 @@
 """Fenced nodes come back as standbys: former primaries by following or by rewind, plain standbys by following."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_a_standby_that_crashed_while_it_streamed_and_was_fenced_comes_back_by_f
     replayed(shop, standby, "after_the_crash")
     assert support.sql(shop, standby, "SELECT count(*) FROM busy") == [(0,)]
     support.sql(shop, primary, "DROP TABLE busy")
+
+
+def test_a_standby_that_was_only_pointed_to_the_primary_tells_no_decision_of_before(shop: Cluster) -> None:
+    standby = support.standby_of(shop)
+    ((followed,),) = support.sql(shop, standby, "SHOW primary_conninfo")
+    nowhere = re.sub(r"port=\d+", "port=1", str(followed)).replace("'", "''")
+    support.sql(shop, standby, f"ALTER SYSTEM SET primary_conninfo = '{nowhere}'")
+    support.sql(shop, standby, "SELECT pg_reload_conf()")
+    wait_until(lambda: not shop.engine.observe().streams(standby), deadline=20, waiting_for="the stream to end")
+    assert rejoin.execute(shop, standby, silent) == "it was not started"
+    assert shop.engine.last_decision(standby) != "it was not started"
 
 
 def test_up_brings_a_fenced_standby_back(shop: Cluster) -> None:

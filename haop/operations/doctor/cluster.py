@@ -30,6 +30,7 @@ _REFUSES = (
 _MEMORY = "The kernel kills what exceeds its limit (PostgreSQL's manual, 'Linux Memory Overcommit')."
 _PLAIN_TEXT = "`docker inspect` shows variables to everybody who may ask the engine (docker-library/postgres#111)."
 
+_FOLDER = "Secrets of containers are mounted from the project: without them none can be started again."
 _STRANGE = "Data of another cluster can never follow (PostgreSQL's manual, 'Streaming Replication Protocol')."
 _CHECKSUMS = "Without them a broken disk is noticed by its first victim (PostgreSQL's manual, 'Data Checksums')."
 _ARCHIVE = "A command that hangs fills the disk, and holds up each shutdown (zalando/patroni#2067)."
@@ -96,6 +97,7 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
     _check("guard-absent", "a guard watches", "Nobody else replaces a primary that is gone."),
     _check("guard-paused", "the guard is not paused", "A pause that somebody forgot is no guard."),
+    _check("folder-lost", "nodes run with files that are there", _FOLDER, _observed),
     _check("foreign-node", "all nodes come from one cluster", _STRANGE, _everybody),
     _check("versions-differ", "all nodes run one version", _LIBRARY, _everybody),
     _check("checksums-off", "data checksums are on", _CHECKSUMS, _everybody),
