@@ -179,6 +179,32 @@ def by_hand(cluster: Cluster, node: str, script: str) -> str:
     return run(argv).stdout
 
 
+@contextmanager
+def started_by_hand(cluster: Cluster, node: str) -> Iterator[None]:
+    """A fenced node's data are served by something that haop did not start, until haop ends that, or the test."""
+    before = """
+        sed -i "/^include 'FENCED by haop/d" "$PGDATA/postgresql.auto.conf"
+        rm -f "$PGDATA/FENCED.txt" "$PGDATA/postmaster.pid"
+    """
+    if isinstance(cluster.runtime, LocalRuntime):
+        options = run(("cat", str(cluster.project.state / "local" / node / "data" / "postmaster.opts"))).stdout.strip()
+        by_hand(cluster, node, f'{before}\nsetsid {options} </dev/null >"$PGDATA.log" 2>&1 &')
+        yield  # the cluster's end is its end
+        return
+    compose, name = containers(cluster), f"by-hand-{os.getpid()}-{next(_COUNT)}"
+    argv = (
+        "docker", "run", "--detach", "--name", name, "--network", "none",
+        "--volumes-from", compose._containers.id(node), "--user", "postgres",
+        "--env", f"PGDATA={compose._data}", "--entrypoint", "sh",
+        f"postgres:{cluster.project.spec.postgres}", "-euc", f'{before}\nexec postgres -D "$PGDATA"',
+    )  # fmt: skip
+    run(argv)
+    try:
+        yield
+    finally:
+        run(("docker", "rm", "--force", name))
+
+
 def set_aside(cluster: Cluster, node: str) -> None:
     """Take a stopped node's data directory away, and its fence marker."""
     by_hand(cluster, node, 'rm -rf "$PGDATA" "$PGDATA.fence"')

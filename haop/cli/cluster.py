@@ -170,7 +170,7 @@ def status(
     Columns:
       Endpoint  where clients reach the node
       Role      what the server itself says: primary or standby
-      State     running, streaming, not streaming, paused, stopped, fenced, unreachable, absent
+      State     running, streaming, not streaming, paused, stopped, fenced, fence broken, unreachable, absent
       TL, LSN   timeline; position written (primary) or replayed (standby)
       Lag       WAL not yet replayed, in bytes, and seconds behind; 0 s where all that was received is replayed
       Sync      async, or quorum: its confirmation counts for sync durability

@@ -135,6 +135,8 @@ def _row(spec: ClusterSpec, assessment: Assessment, node: NodeStatus) -> tuple[T
 
 
 def _state(assessment: Assessment, node: NodeStatus) -> str:
+    if node.service.intruder:
+        return "fence broken"
     if isinstance(node, Reachable):
         if node.server.role is Role.PRIMARY:
             return "running"
@@ -160,6 +162,7 @@ def _node_document(spec: ClusterSpec, assessment: Assessment, node: NodeStatus) 
         "port": node.endpoint.port,
         "service": str(node.service.state),
         "fenced": node.service.fenced,
+        "intruder": node.service.intruder,
         "image": node.service.image,
         "state": _state(assessment, node),
         "reachable": isinstance(node, Reachable),

@@ -12,7 +12,7 @@ from docker.errors import APIError, NotFound
 from haop.docker.contents import Contents, packed
 from haop.docker.engine import translated
 from haop.docker.lookup import IDENTITY
-from haop.docker.volumes import exists, users
+from haop.docker.volumes import exists, servers, users
 from haop.errors import HaopError, Refused
 from haop.waiting import wait_until
 
@@ -44,7 +44,7 @@ class Containers(Contents):
         Raises:
             HaopError: one of them goes on.
         """
-        volume = self.adopted.get(service, f"{self.project}_{service}")
+        volume = self._volume(service)
         with translated(f"kill what uses the volume of {service}"):
             for _ in range(2):
                 if not (running := users(self.client, volume)):
@@ -53,6 +53,13 @@ class Containers(Contents):
                     self._kill(container["Id"])
             if still := [c["Names"][0].lstrip("/") for c in users(self.client, volume)]:
                 raise HaopError(f"{', '.join(still)} still uses the volume of {service}", hint="promote nothing")
+
+    def servers(self, service: str) -> list[str]:
+        """Containers that run PostgreSQL and have the service's volume: its own, too."""
+        return [found["Names"][0].lstrip("/") for found in servers(self.client, self._volume(service))]
+
+    def _volume(self, service: str) -> str:
+        return self.adopted.get(service, f"{self.project}_{service}")
 
     def _kill(self, container: str) -> None:
         try:

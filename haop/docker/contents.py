@@ -73,6 +73,18 @@ class Contents(Lookup):
             self.client.put_archive(self.id(service), str(path.parent), packed({room: "", path: text}))
         return False
 
+    def ensure(self, service: str, path: PurePosixPath, text: str) -> None:
+        """Let a file of the container, running or not, hold that text, appended where it does not."""
+        with translated(f"write {path} of {service}"):
+            if near := self.near(service, path):
+                with suppress(OutOfReachError):
+                    near.ensure(path, text)
+                    return
+            there = (self.read(service, path) or b"").decode()
+            if text not in there:
+                whole = f"{there}\n{text}" if there and not there.endswith("\n") else f"{there}{text}"
+                self.client.put_archive(self.id(service), str(path.parent), packed({path: whole}))
+
     def near(self, service: str, path: PurePosixPath) -> Near | None:
         """Where a path of its container is on this machine; None where only the engine can tell, or it has none."""
         container = self.known(service)

@@ -17,6 +17,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from haop import files
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in a file's place must not block
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -95,6 +97,11 @@ class Near:
                 os.close(file)
             os.rename(made, path.name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
+
+    def ensure(self, path: PurePosixPath, text: str) -> None:
+        """Let a file hold that text, appended where it does not."""
+        with _reaching(), self._folder(path.parent) as folder:
+            files.ensure(folder, path.name, text)
 
     def copy(self, path: PurePosixPath, to: "Near", folder: PurePosixPath) -> None:
         """A file into a folder, made where needed, and for the file's owner; nothing where there is no such file."""

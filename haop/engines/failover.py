@@ -24,6 +24,7 @@ def plan(engine: "StreamingEngine", status: ClusterStatus, to: str | None, terms
     chosen = candidate(status, to)
     # Only what says that it is a standby is none: a server may run on though its data were deleted.
     fence = tuple(name for name in _unfenced(status) if not engine.is_standby(name))
+    fence += tuple(node.name for node in status.breached)
     if terms.accept_loss or (terms.salvage and (fence or _fenced_primaries(engine, status))):
         return Promotion(chosen, fence)
     if mute := _mute(engine, status, to):

@@ -147,12 +147,31 @@ class StreamingEngine:
         With sync it waits for the other standbys from its first write on; where there is none, writes are on it alone
         until one has joined.
         """
+        self.require_fences(name)
         note("promoting", name)
         if self.sync:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
         self._promote(connection, name, note)
         note("promoted", name)
         replication.ensure_slots(connection, [n.slot for n in self.spec.nodes if n.name != name])
+
+    def end_intruders(self) -> Mapping[str, str]:
+        """End what serves the data of fenced nodes; what that was, by node."""
+        ended = ((node.name, self.runtime.enforce(node.name)) for node in self.spec.nodes)
+        return {name: found for name, found in ended if found}
+
+    def require_fences(self, name: str) -> None:
+        """No other node that is fenced serves anybody.
+
+        Raises:
+            HaopError: one did; it is ended, and may have accepted what nobody has.
+        """
+        for node in self.spec.nodes:
+            if node.name != name and (found := self.runtime.enforce(node.name)):
+                raise HaopError(
+                    f"nothing is promoted: {node.name} was fenced, and somebody started it again; {found} is ended",
+                    hint="haop failover",
+                )
 
     def point_others(self, status: ClusterStatus, primary: str, note: Note) -> None:
         """Let the other standbys that were seen follow the new primary."""
@@ -210,7 +229,7 @@ class StreamingEngine:
     def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
         """Start it so that it becomes a standby: what runs there is taken down first where it has to be rewound."""
         service, rewind = status.node(node).service, self.needs_rewind(status, node)
-        if rewind and service.state is not State.STOPPED:
+        if rewind and (service.state is not State.STOPPED or service.intruder):
             self.take_down(status, node)
         elif service.state is State.PAUSED:
             self.runtime.stop(node)
@@ -295,7 +314,7 @@ class StreamingEngine:
     def take_down(self, status: ClusterStatus, name: str) -> None:
         """A standby stops cleanly, as pg_rewind needs it; whatever else runs there is fenced."""
         node = status.node(name)
-        if isinstance(node, Reachable) and node.server.role is Role.STANDBY:
+        if isinstance(node, Reachable) and node.server.role is Role.STANDBY and not node.service.intruder:
             self.runtime.stop(name)
         else:
             self.runtime.fence(name)

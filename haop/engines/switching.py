@@ -92,6 +92,7 @@ class Switchover:
                 )  # fmt: skip
                 fence.result()
                 self._note("fenced", self._old)
+                self._require_end_at(last)
                 self._engine.crown(standby, status, self._new, self._note)
         except HaopError as error:
             raise HaopError(f"no switchover to {self._new}: {error.message}", hint=self._put_back()) from error
@@ -111,6 +112,11 @@ class Switchover:
             raise HaopError(f"{self._new} does not answer: {node.reason}", hint="haop status; nothing was changed")
         lag = status.lag_bytes(node)
         return status.streams(self._new) and lag is not None and lag <= NEAR_BYTES
+
+    def _require_end_at(self, last: Lsn) -> None:
+        """Now that it is fenced: nobody has started it since it stopped, and written what the standby lacks."""
+        if self._last_record() != last:
+            raise HaopError(f"somebody started {self._old} again before it was fenced")
 
     def _last_record(self) -> Lsn:
         """Where the shutdown's checkpoint record begins, which is the primary's last."""

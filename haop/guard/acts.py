@@ -46,7 +46,7 @@ class Acts:
         found = runtime.state(name)
         primarys = found.state is not State.ABSENT and engine.has_primarys_data(name)
         ended = found.remark if found.state is State.STOPPED else None
-        return Look(name, at, found.state, found.fenced, primarys, runtime.rejoining(name), ended)
+        return Look(name, at, found.state, found.fenced, primarys, runtime.rejoining(name), ended, found.intruder)
 
     def fail_over(self, decision: FailOver, silent: frozenset[str]) -> str:
         """Fence, salvage, promote; the name of the new primary.
@@ -84,6 +84,12 @@ class Acts:
         if mine:
             heal.clear(project)
         return done.node
+
+    def end_intruder(self, name: str, why: str) -> None:
+        """Nothing serves the data of a fenced node any more."""
+        begun = time.monotonic()
+        if ended := self._cluster.runtime.enforce(name):
+            self._record("guard end intruder", "done", name, f"{why}; ended {ended}", begun)
 
     def bring_back(self, name: str, why: str) -> None:
         """Begin to bring a node back."""

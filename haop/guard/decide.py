@@ -2,13 +2,15 @@
 
 Invariants, checked by `decide` itself for every decision that it makes:
 
-    1. Nothing in maintenance: while a command or a pause has the word, there is no decision.
+    1. Nothing in maintenance: while a command or a pause has the word, there is no decision but to end what serves the
+       data of a fenced node, which a pause does not allow. While a command has the word, it is not carried out.
     2. Never on one missed probe: who is fenced has ended, by the word of the runtime, or has missed MISSES probes in
        a row over at least HANG_SECONDS in which the guard itself was awake, or has turned as many new clients away, or
        has crashed CRASHES times within a minute.
     3. Never without a candidate: a failover needs a standby that answers now. It is `sure` where that standby streamed
        until the primary failed; where it is not sure, it may be promoted only if salvage is complete.
-    4. One thing at a time: there is at most one decision, and a failover comes before all else.
+    4. One thing at a time: there is at most one decision, and a failover comes before all else, but for that end.
+    5. A fenced node is never taken for the primary, whatever it answers.
 
 That an unfenced cluster is never promoted is the engine's order (fence, verify, salvage, promote), whatever is decided
 here; that there is at most one guard is its process's lock.
@@ -84,11 +86,24 @@ class Reinstate:
     why: str
 
 
-Decision: TypeAlias = FailOver | BringBack | Tidy | Reinstate
+@dataclass(frozen=True, slots=True)
+class EndIntruder:
+    """A node is fenced, and something serves its data all the same: end that."""
+
+    what: ClassVar[str] = "end intruder"
+
+    node: str
+    why: str
+
+
+Decision: TypeAlias = EndIntruder | FailOver | BringBack | Tidy | Reinstate
 
 
 def decide(view: View, now: float) -> Decision | None:
     """What to do now; None: nothing."""
+    for node in view.nodes.values():
+        if node.look and node.look.intruder:
+            return EndIntruder(node.name, f"it is fenced, and {node.look.intruder} serves its data")
     if view.busy:
         return None
     primary = primary_of(view)
@@ -99,8 +114,8 @@ def decide(view: View, now: float) -> Decision | None:
 
 
 def primary_of(view: View) -> Node | None:
-    """The node that was primary when it answered last; of two, the one on the higher timeline."""
-    known = [node for node in view.nodes.values() if node.role is Role.PRIMARY]
+    """The unfenced node that was primary when it answered last; of two, the one on the higher timeline."""
+    known = [node for node in view.nodes.values() if node.role is Role.PRIMARY and not node.fenced]
     return max(known, key=lambda node: (node.timeline, node.answered), default=None)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from haop.errors import HaopError
 from haop.guard.acts import Acts
-from haop.guard.decide import BringBack, Decision, FailOver, Reinstate, Tidy, decide, primary_of
+from haop.guard.decide import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy, decide, primary_of
 from haop.guard.probes import Probes
 from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried, View, see
 from haop.model.service import State
@@ -17,7 +17,7 @@ from haop.operations.cluster import Cluster
 from haop.project import CONFIG
 
 TICK_SECONDS = 0.25
-_LOOK_SECONDS, _SELDOM_SECONDS = 1.0, 30.0
+_LOOK_SECONDS, _SELDOM_SECONDS, _FENCED_SECONDS = 1.0, 30.0, 0.5
 _TELL_SECONDS = 5.0
 
 
@@ -41,7 +41,8 @@ class Guard:
             self._take_in()
             self._see(Tick(time.monotonic(), waiting))
             self._mind_maintenance()
-            if not self._view.busy:
+            # A pause allows nobody to serve fenced data.
+            if not self._view.busy or maintenance.paused(self._cluster.project):
                 self._step()
             self._tell()
         until.set()
@@ -70,7 +71,7 @@ class Guard:
             with maintenance.acting(self._cluster.project) as mine:
                 if mine:
                     self._carry_out(decision)
-        else:
+        elif not self._view.busy:
             self._attend()
 
     def _carry_out(self, decision: Decision) -> None:
@@ -87,11 +88,15 @@ class Guard:
                     self._see(Tidying(time.monotonic()))
                     self._acts.tidy(primary)
                     self._see(Tidied(primary, timeline))
+                case EndIntruder(node, why):
+                    self._acts.end_intruder(node, why)
                 case Reinstate(why):
                     self._see(FailedOver(time.monotonic(), None))
                     self._acts.reinstate(why)
         except HaopError as error:
-            self._acts.trouble(decision.what, error, decision.node if isinstance(decision, BringBack) else None)
+            self._acts.trouble(
+                decision.what, error, decision.node if isinstance(decision, BringBack | EndIntruder) else None
+            )
         self._look_around(everywhere=True)
 
     def _fail_over(self, decision: FailOver) -> None:
@@ -136,6 +141,8 @@ class Guard:
     def _is_due(self, node: Node, now: float) -> bool:
         if node.look is None or (node.exit and node.look.at < node.exit.at):
             return True
+        if node.fenced:
+            return node.answered > node.look.at or now - node.look.at > _FENCED_SECONDS
         healthy = now - node.answered < _LOOK_SECONDS and node.look.state is State.RUNNING
         return now - node.look.at > (_SELDOM_SECONDS if healthy else _LOOK_SECONDS)
 

@@ -64,6 +64,7 @@ class Look:
     primarys: bool  # its data would start as a primary
     on_its_way: bool = False  # it runs to become a standby again
     ended: str | None = None  # how, where it does not run and the runtime can tell
+    intruder: str | None = None  # what serves its data, though they are fenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,11 @@ class Node:
     look: Look | None = None
     crashes: tuple[float, ...] = ()  # as primary
     tried: tuple[float, ...] = ()
+
+    @property
+    def fenced(self) -> bool:
+        """Whether it is for nobody to follow, whatever it answers."""
+        return bool(self.look and self.look.fenced and not self.look.on_its_way)
 
     @property
     def down(self) -> bool:

@@ -47,6 +47,7 @@ class Finding:
 def assess(spec: ClusterSpec, status: ClusterStatus) -> tuple[Finding, ...]:
     """Everything about the servers that is not as asked for."""
     findings = [
+        *_fences(status),
         *_primaries(status),
         *_lost(status),
         *_differences(spec, status),
@@ -61,11 +62,22 @@ def assess(spec: ClusterSpec, status: ClusterStatus) -> tuple[Finding, ...]:
 
 def health(status: ClusterStatus, findings: tuple[Finding, ...]) -> Health:
     """The word for the cluster line and the exit code."""
-    if len(status.primaries) > 1:
+    if len(status.primaries) > 1 or (status.primaries and status.breached):
         return Health.TWO_PRIMARIES
     if not status.primaries and not status.refusing_primary:
         return Health.NO_PRIMARY
     return Health.DEGRADED if any(f.severity is not Severity.INFO for f in findings) else Health.HEALTHY
+
+
+def _fences(status: ClusterStatus) -> Iterator[Finding]:
+    for node in status.breached:
+        primary = isinstance(node, Reachable) and node.server.role is Role.PRIMARY
+        runs = "runs as primary" if primary else "its data are served"
+        yield Finding(
+            code="fence-broken", severity=Severity.ERROR, node=node.name,
+            message=f"{node.name} is fenced, and {runs} all the same: {node.service.intruder}",
+            hint=f"what it accepts will be discarded; end it and make it a standby: haop rejoin {node.name}",
+        )  # fmt: skip
 
 
 def _primaries(status: ClusterStatus) -> Iterator[Finding]:
@@ -178,6 +190,8 @@ def _archiving(status: ClusterStatus) -> Iterator[Finding]:
 
 def _node(status: ClusterStatus, spec: NodeSpec) -> Iterator[Finding]:
     match node := status.node(spec.name):
+        case _ if node.service.intruder:
+            return  # that is a finding by itself
         case Unreachable():
             yield _unreachable(node)
         case Reachable() if node.server.role is Role.STANDBY and status.primary:

@@ -41,6 +41,7 @@ class ServiceState:
     image: str | None = None  # name and digest, of a container
     origin: str | None = None  # the project's folder that it was started from, where it runs
     lost: bool = False  # what it was started with is there no more: it cannot be started from there again
+    intruder: str | None = None  # what serves its data, though they are fenced
 
 
 @dataclass(frozen=True, slots=True)

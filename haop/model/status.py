@@ -135,13 +135,21 @@ class ClusterStatus:
 
     @property
     def primaries(self) -> tuple[Reachable, ...]:
-        """The nodes that accept writes; more than one is a split brain."""
-        return tuple(node for node in self.reachable if node.server.role is Role.PRIMARY)
+        """The nodes that accept writes, and may: none that is fenced. More than one is a split brain."""
+        return self._of(Role.PRIMARY)
 
     @property
     def standbys(self) -> tuple[Reachable, ...]:
-        """The nodes that follow."""
-        return tuple(node for node in self.reachable if node.server.role is Role.STANDBY)
+        """The nodes that follow; none that is fenced."""
+        return self._of(Role.STANDBY)
+
+    @property
+    def breached(self) -> tuple[NodeStatus, ...]:
+        """The nodes that are fenced, and whose data something serves all the same."""
+        return tuple(node for node in self.nodes if node.service.intruder)
+
+    def _of(self, role: Role) -> tuple[Reachable, ...]:
+        return tuple(node for node in self.reachable if node.server.role is role and not node.service.intruder)
 
     @property
     def primary(self) -> Reachable | None:

@@ -38,6 +38,11 @@ def check(
         NoPrimary: no node accepts writes, or two do, or the primary went away at once.
     """
     status = cluster.engine.observe()
+    if breached := next(iter(status.breached), None):
+        raise NoPrimary(
+            f"{breached.name} is fenced, and {breached.service.intruder} serves its data",
+            hint=f"end it and make it a standby: haop rejoin {breached.name}",
+        )
     if not status.primary:
         names = " and ".join(node.name for node in status.primaries)
         raise absent(status, f"{names} both accept writes" if names else "no node accepts writes", "haop status")

@@ -81,6 +81,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     with audited(cluster.project, "up") as outcome:
         since = SYSTEM_CLOCK.now()
         try:
+            cluster.engine.end_intruders()
             passwords.admit(cluster)
             if begun := heal.read(cluster.project):
                 with progress.step(f"settle the interrupted {begun.action} of {begun.node}"):

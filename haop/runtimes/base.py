@@ -81,6 +81,16 @@ class Runtime(Protocol):
     def fence(self, name: str) -> None:
         """Dead, marked, will not restart; verified, or an error. A rewind that this interrupts stays marked as such."""
 
+    def enforce(self, name: str) -> str | None:
+        """End what serves the data of a service whose marker says "fenced"; PostgreSQL itself refuses to start there.
+
+        Returns:
+            What that was; None where the fence held, and where there is none.
+
+        Raises:
+            HaopError: it goes on.
+        """
+
     def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """Let a service start again, but only as the follower of another: replaces the fence.
 

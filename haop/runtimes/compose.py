@@ -127,16 +127,17 @@ class ComposeRuntime(ContainerFiles):
             return ServiceState(State.STOPPED if there else State.ABSENT)
         state, image = found["State"], self._image(found)
         origin, lost = _origin(found)
+        intruder = self._fence.intruder(name) if is_node(name) else None
         if state["Paused"]:
-            return ServiceState(State.PAUSED, image=image, origin=origin, lost=lost)
+            return ServiceState(State.PAUSED, bool(intruder), image=image, origin=origin, lost=lost, intruder=intruder)
         if state["Running"] and not state["Restarting"]:
             remark = self._trouble(name, found)
-            return ServiceState(State.RUNNING, remark=remark, image=image, origin=origin, lost=lost)
+            return ServiceState(State.RUNNING, bool(intruder), remark, image, origin, lost, intruder)
         if not is_node(name):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
-        fenced = self._fence.keeps_back(name)
-        return ServiceState(State.STOPPED if data else State.ABSENT, fenced, container_logs.told(state), image)
+        fenced, told = self._fence.keeps_back(name), container_logs.told(state)
+        return ServiceState(State.STOPPED if data else State.ABSENT, fenced, told, image, intruder=intruder)
 
     def start(self, service: Service) -> None:
         """Start its container, made anew where it is missing; the engine may start it again by itself from now on."""
@@ -181,6 +182,10 @@ class ComposeRuntime(ContainerFiles):
         """Not restarted, killed, marked beside its data, the mark on the disk: in this order, each verified."""
         self._making.ensure(name)
         self._fence.raise_around(name)
+
+    def enforce(self, name: str) -> str | None:
+        """Whatever has its volume and runs PostgreSQL."""
+        return self._fence.enforce(name) if self._containers.inspect(name) else None
 
     def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the engine may start the container again."""

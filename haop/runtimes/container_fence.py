@@ -1,5 +1,6 @@
 """Fences around containers: dead, marked beside their data, not started again by the engine."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -7,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from haop.errors import HaopError
 from haop.model.service import State
-from haop.runtimes import markers
+from haop.runtimes import markers, seal
 
 if TYPE_CHECKING:
     from haop.docker.containers import Containers
+
+_LOG = logging.getLogger(__name__)
 
 
 class ContainerFence:
@@ -18,6 +21,7 @@ class ContainerFence:
 
     def __init__(self, containers: "Containers", data: PurePosixPath, nodes: Sequence[str]) -> None:
         self._containers = containers
+        self._data = data
         self._marker = data.with_name(f"{data.name}.fence")
         self._room = data.with_name(f"{data.name}.fence.room")  # so that there is place for the marker on a full disk
         self._replaced = data.with_name(f"{data.name}.replaced")
@@ -45,10 +49,28 @@ class ContainerFence:
         self._containers.set_restart(name, "no")
         self._end(name)
         self._mark(name, markers.fenced(self.word(name)))
+        self._seal(name)
         self._end(name)  # what the engine began before it was told no has found the marker by now, or ends here
+
+    def intruder(self, name: str) -> str | None:
+        """What serves the data of a fenced node; None also where it is not fenced."""
+        if self.word(name) != markers.FENCED:
+            return None
+        found = self._containers.servers(name)
+        return f"container {' and '.join(found)}" if found else None
+
+    def enforce(self, name: str) -> str | None:
+        """The fence holds: its data are sealed, and what serves them is ended; says what that was."""
+        if self.word(name) != markers.FENCED:
+            return None
+        self._seal(name)
+        if found := self.intruder(name):
+            self._end(name)
+        return found
 
     def open_for_rejoin(self, name: str, *, rebuild: bool) -> None:
         """Let it start again, but only as a standby; for a rebuild, not by the engine: that would hide how it ended."""
+        self.enforce(name)
         word = markers.readmitted(name, self.word(name), rebuild=rebuild)
         if markers.is_rebuild(word):
             self._containers.set_restart(name, "no")
@@ -56,6 +78,7 @@ class ContainerFence:
 
     def open_for_reinstatement(self, name: str) -> None:
         """Let it start again as what it was."""
+        self.enforce(name)
         self._mark(name, markers.reinstated(name, self.word(name)))
 
     def give_back(self, name: str) -> None:
@@ -78,6 +101,16 @@ class ContainerFence:
             self._flush([node for node in self._nodes if node != name])
         if self.word(name) != word:
             raise HaopError(f"cannot mark {name}: the marker is not there", hint="promote nothing; look at the volume")
+
+    def _seal(self, name: str) -> None:
+        """PostgreSQL itself refuses to start there. Where that cannot be, the marker stands and haop enforces it."""
+        if self._containers.size(name, self._data / "PG_VERSION") is None:
+            return
+        try:
+            self._containers.ensure(name, self._data / seal.CONF, seal.line(name))
+            self._containers.ensure(name, self._data / seal.NOTE, seal.note(name, self._marker.name))
+        except HaopError as error:
+            _LOG.warning("cannot seal the data of %s: %s", name, error.message)
 
     def _flush(self, peers: Sequence[str]) -> None:
         """On all disks: volumes may lie on different ones."""

@@ -116,13 +116,13 @@ class LocalRuntime:
     def state(self, name: str) -> ServiceState:
         """From the process table and the folder."""
         data = self._folders.data(name)
-        fenced = self._folders.fenced(name)
+        fenced, intruder = self._folders.fenced(name), self._intruder(name)
         if process := processes.find(self._folders.record(name), data):
             before = processes.started_with(process, data)
             state = State.PAUSED if processes.paused(process) else State.RUNNING
-            return ServiceState(state, fenced, origin=str(before.parents[3]), lost=before != data)
+            return ServiceState(state, fenced, origin=str(before.parents[3]), lost=before != data, intruder=intruder)
         if (data / "PG_VERSION").exists():
-            return ServiceState(State.STOPPED, fenced)
+            return ServiceState(State.STOPPED, fenced, intruder=intruder)
         port = self._spec.node(name).port
         holder = processes.port_holder(port)
         return ServiceState(State.ABSENT, fenced, remark=f"port {port} is in use by {holder}" if holder else None)
@@ -195,11 +195,30 @@ class LocalRuntime:
         processes.end_all(self._folders.data(name))
         self.kill(name)  # a node script that is no server yet works elsewhere
         self._folders.mark(name, markers.fenced(self._folders.word(name)))
+        self._folders.seal(name)
+        processes.end_all(self._folders.data(name))  # what somebody has started meanwhile; no other can start any more
         if self._process(name):
             raise HaopError(f"cannot fence {name}: it still runs", hint="promote nothing; look at the machine")
 
+    def enforce(self, name: str) -> str | None:
+        """By their working directory."""
+        if self._folders.word(name) != markers.FENCED:
+            return None
+        self._folders.seal(name)
+        if found := self._intruder(name):
+            processes.end_all(self._folders.data(name))
+        return found
+
+    def _intruder(self, name: str) -> str | None:
+        """What serves the data of a fenced node; None also where it is not fenced."""
+        if self._folders.word(name) != markers.FENCED:
+            return None
+        found = processes.server_in(self._folders.data(name))
+        return f"process {found}" if found else None
+
     def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""
+        self.enforce(name)
         self._folders.mark(name, markers.readmitted(name, self._folders.word(name), rebuild=rebuild))
 
     def rebuilding(self, name: str) -> bool:
@@ -220,6 +239,7 @@ class LocalRuntime:
 
     def reinstate(self, name: str) -> None:
         """The marker changes from "fenced" to "reinstate"; the node script removes it."""
+        self.enforce(name)
         self._folders.mark(name, markers.reinstated(name, self._folders.word(name)))
 
     def read(self, name: str, path: PurePosixPath) -> bytes | None:

@@ -1,15 +1,19 @@
 """What lies where below `.haop/local/`: each node's data, its fence marker beside them, log, record, secrets."""
 
+import logging
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePath
 
+from haop import files
 from haop.errors import HaopError
 from haop.model.service import Service
 from haop.process import RunAs
-from haop.runtimes import account, log_files, markers, private_files
+from haop.runtimes import account, log_files, markers, private_files, seal
+
+_LOG = logging.getLogger(__name__)
 
 LOG = "log"  # what the node script and the server print
 _PIECE = 2**17
@@ -106,6 +110,18 @@ class LocalFolders:
             raise HaopError(
                 f"cannot mark {name}: {error.strerror}", hint="promote nothing; look at the disk"
             ) from error
+
+    def seal(self, name: str) -> None:
+        """Let PostgreSQL itself refuse to start there. Where that cannot be, the marker stands and haop enforces it."""
+        try:
+            with files.opened(self.data(name)) as folder:
+                if os.fstat(folder).st_uid == self.run_as.uid:
+                    files.ensure(folder, seal.CONF, seal.line(name))
+                    files.ensure(folder, seal.NOTE, seal.note(name, self.beside(name, "fence").name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _LOG.warning("cannot seal the data of %s: %s", name, error.strerror)
 
     def give_back(self, name: str) -> None:
         """What the marker said before a rebuild, unless that is only about to remove what it has replaced."""

@@ -162,6 +162,16 @@ def _signalled(data: Path) -> list[int]:
     return [pid for pid in _pids() if _works_in(pid, folder) and _kill_server(pid, folder)]
 
 
+def server_in(data: Path) -> int | None:
+    """A process of PostgreSQL that works in a data directory, where there is one."""
+    folder = _identity(data)
+    for pid in _pids():
+        with suppress(OSError, psutil.Error):
+            if _works_in(pid, folder) and _name(pid) == SERVER:
+                return pid
+    return None
+
+
 def _kill_server(pid: int, folder: tuple[int, int] | None) -> bool:
     """Whether it was one. Among hundreds that compete for the machine each millisecond counts: psutil takes three."""
     handle = None

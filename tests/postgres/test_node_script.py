@@ -280,7 +280,7 @@ def test_the_fence_marker_lies_beside_the_data_and_no_clone_carries_it(shop: Clu
     assert marker.read_text() == "fenced\n"
     assert not list((home(shop, old) / "data").glob("*fence*"))
     support.set_aside(shop, old)
-    support.local(shop)._folders.mark(new, "fenced")
+    support.local(shop)._folders.mark(new, "reinstate")
     assert decided(shop, old).startswith(f"clone: {new} is primary on timeline ")
     streams(shop, old)
     assert not marker.exists()

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from haop.guard.seen import Miss
 from haop.model.probe import NoAnswer
 from tests.conftest import SEED
-from tests.unit.world import NO_WAL, PRIMARY, STEP, Guard, Server, World
+from tests.unit.world import COMMAND, NO_WAL, PRIMARY, STEP, Guard, Server, World
 
 pytestmark = pytest.mark.soak
 EXAMPLES = 20_000 if os.environ.get("HAOP_SOAK") else 800
 LONG_ENOUGH = 400.0
-RESTART, PAUSED = "haop restart", "paused"
+RESTART, PAUSED = COMMAND, "paused"
 
 Event = tuple[float, str, int]  # how long after the one before, what, and to which node (0: the primary)
 
@@ -82,6 +82,15 @@ def refuse_promotion(_: World, node: Server) -> None:
 def start(world: World, node: Server) -> None:
     """An operator's docker start: of a fenced node, too."""
     world.start(node)
+
+
+def serve_by_hand(world: World, node: Server, until: float | None = None) -> None:
+    """Somebody takes the seal away, and serves the data of a node by hand, as soon as it is fenced."""
+    until = until or world.now + 10.0
+    if node.marker == "fenced" and not node.runs and node.data:
+        node.process, node.since, node.by_hand, node.due = "up", world.now, world.now, None
+    elif world.now < until:
+        world.pending.append((world.now + STEP, partial(serve_by_hand, world, node, until)))
 
 
 def end_sessions(world: World, node: Server) -> None:
@@ -144,12 +153,14 @@ HAPPENINGS: dict[str, Callable[[World, Server], None]] = {
     for each in (
         kill, stop, hang, resume, cut, block, mend, be_slow, lose_the_disk, delete_the_data, refuse_promotion, start,
         end_sessions, restart, pause_the_guard, resume_the_guard, kill_the_guard, start_the_guard, freeze_the_guard,
-        lose_the_events,
+        lose_the_events, serve_by_hand,
     )
 }  # fmt: skip
 PAUSES = st.sampled_from((0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 2.0, 3.0, 6.0, 15.0, 30.0))
 # Twice: what most bad days begin with.
-WHAT = st.sampled_from((*sorted(HAPPENINGS), *("kill", "hang", "cut", "kill_the_guard", "start_the_guard") * 2))
+WHAT = st.sampled_from(
+    (*sorted(HAPPENINGS), *("kill", "hang", "cut", "kill_the_guard", "start_the_guard", "serve_by_hand") * 2)
+)
 EVENTS = st.lists(st.tuples(PAUSES, WHAT, st.integers(0, 2)), max_size=20)
 
 

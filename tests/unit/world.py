@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from haop.guard.decide import BringBack, Decision, FailOver, Reinstate, Tidy, decide, primary_of
+from haop.guard.decide import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy, decide, primary_of
 from haop.guard.seen import Answer, FailedOver, Look, Miss, Seen, Tick, Tidied, Tidying, Tried, View, Welcome, see
 from haop.model.probe import NoAnswer
 from haop.model.service import Exit, State
@@ -16,6 +16,7 @@ from haop.model.status import Role
 
 STEP = 0.125
 PRIMARY, STANDBY = "primary", "standby"
+COMMAND = "haop restart"  # a command that has the word
 SALVAGE_SECONDS = 0.3
 
 
@@ -68,6 +69,7 @@ class Server:
     marker: str = ""
     process: str = "dead"  # dead, starting, rejoining, up
     hung: bool = False
+    by_hand: float | None = None  # since when somebody serves its data, fenced as they are
     cut: bool = False  # its stream from the primary
     blocked: bool = False  # clients and probes do not reach it
     slow_until: float = 0.0  # until then it answers nobody in time, and serves all the same
@@ -89,7 +91,7 @@ class Server:
 
     @property
     def writable(self) -> bool:
-        return self.serves and self.data == PRIMARY
+        return self.serves and self.data == PRIMARY and self.by_hand is None
 
     @property
     def on_its_way(self) -> bool:
@@ -102,6 +104,9 @@ class Server:
     @property
     def fenced(self) -> bool:
         return self.marker not in {"", "reinstate"}
+
+
+NOBODY = Server("nobody")
 
 
 @dataclass
@@ -124,6 +129,7 @@ class World:
     deaths: list[tuple[float, str]] = field(default_factory=list)
     destroyed: bool = False  # a primary's data, for good
     last: str = ""  # the record of who was primary last
+    unguarded: float = 1000.0  # until when no guard could act at once
 
     @classmethod
     def of(cls, count: int, *, sturdy: bool) -> "World":
@@ -159,6 +165,7 @@ class World:
             self._live(node)
         self._write()
         self._stream()
+        self._hold_fences()
         for node in self.nodes.values():
             if self._reached(node):
                 self.sick_since.pop(node.name, None)
@@ -189,6 +196,17 @@ class World:
             write = f"{node.name}@{self.now:.3f}"
             node.wal = node.wal.then(write)
             self.acknowledged.add(write)
+
+    def _hold_fences(self) -> None:
+        """What serves the data of a fenced node is ended at once by a guard that lives, paused or not."""
+        guard = self.guard
+        if guard is None or self.doomed or guard.acting or self.now < guard.frozen_until or self.maintenance == COMMAND:
+            self.unguarded = self.now
+        for node in self.nodes.values():
+            if node.by_hand is not None:
+                long = self.now - max(node.by_hand, self.unguarded)
+                assert long < 1.5, f"{node.name} is fenced, and its data have been served for {long:.2f} s"
+                node.wal = node.wal.then(f"by hand {node.name}@{self.now:.3f}")
 
     def _stream(self) -> None:
         for node in self.nodes.values():
@@ -234,7 +252,7 @@ class World:
             return
         if not self.maintenance:
             self.deaths.append((self.now, node.name))
-        node.process, node.hung = "dead", False
+        node.process, node.hung, node.by_hand = "dead", False, None
         if self.now >= self.deaf_until:
             heard = max(self.now, self.guard.frozen_until if self.guard else 0.0)
             self.told.append((heard + STEP, Exit(node.name, heard, "it ended")))
@@ -304,7 +322,8 @@ class World:
         """As Acts.look: the runtime's word."""
         node = self.nodes[name]
         state = State.RUNNING if node.runs else State.STOPPED if node.data else State.ABSENT
-        return Look(name, self.now, state, node.fenced, node.data == PRIMARY, node.on_its_way)
+        intruder = "somebody" if node.by_hand is not None else None
+        return Look(name, self.now, state, node.fenced, node.data == PRIMARY, node.on_its_way, intruder=intruder)
 
 
 class Guard:
@@ -342,7 +361,7 @@ class Guard:
             self.see(seen)
         self.see(Tick(world.now, self.waiting))
         self.view = self.view.but(world.maintenance, world.now)
-        if self.view.busy:
+        if self.view.busy == COMMAND:
             return
         decision = decide(self.view, world.now)
         if not isinstance(decision, FailOver):
@@ -362,6 +381,8 @@ class Guard:
             stale = node.look is None or (node.exit is not None and node.look.at < node.exit.at)
             healthy = now - node.answered < 1.0 and node.look is not None and node.look.state is State.RUNNING
             old = node.look is not None and now - node.look.at > (30.0 if healthy else 1.0)
+            if node.look and node.fenced:
+                old = node.answered > node.look.at or now - node.look.at > 0.5
             if everywhere or stale or old:
                 self.see(self.world.look(node.name))
 
@@ -369,10 +390,12 @@ class Guard:
         """Step by step; a failure is a fact."""
         world = self.world
         world.acts.append((world.now, decision))
-        assert not world.maintenance, f"{decision} in maintenance"
+        assert not world.maintenance or isinstance(decision, EndIntruder), f"{decision} in maintenance"
         self.acting = True
         try:
             match decision:
+                case EndIntruder(name, _):
+                    self._end_intruder(world.nodes[name])
                 case FailOver():
                     self._fail_over(decision)
                 case BringBack(name, _):
@@ -400,6 +423,7 @@ class Guard:
 
     def _answering(self, but: frozenset[str] = frozenset()) -> list[Server]:
         found = [n for n in self.world.nodes.values() if n.name not in but and n.serves and not n.blocked]
+        found = [node for node in found if node.by_hand is None]
         self.step()
         return [node for node in found if node.serves]
 
@@ -424,7 +448,7 @@ class Guard:
         answering = self._answering(silent)
         chosen = self._candidate(answering)
         for node in world.nodes.values():
-            if node not in answering and not node.fenced and node.data == PRIMARY:
+            if node.by_hand is not None or (node not in answering and not node.fenced and node.data == PRIMARY):
                 self._fence(node)
         answering = self._answering(silent)
         chosen = self._candidate(answering)
@@ -434,6 +458,7 @@ class Guard:
         self.step()
         world.record = (world.record[0], chosen.name)
         self.step()
+        self._require_fences(chosen)
         if not chosen.serves or not chosen.promotable:
             raise Failed
         self._crown(chosen, whole=whole)
@@ -445,6 +470,13 @@ class Guard:
                 self.step()
         world.record = None
         return chosen.name
+
+    def _require_fences(self, chosen: Server) -> None:
+        broken = [node for node in self.world.nodes.values() if node.by_hand is not None and node is not chosen]
+        for node in broken:
+            self.world.die(node, policy=False)
+        if broken:
+            raise Failed
 
     def _fence(self, node: Server) -> None:
         node.restarts, node.due = False, None
@@ -479,7 +511,7 @@ class Guard:
     def _crown(self, chosen: Server, *, whole: bool) -> None:
         world = self.world
         for node in world.nodes.values():
-            unfenced = node is not chosen and node.data == PRIMARY and not node.fenced
+            unfenced = node is not chosen and node.data == PRIMARY and (not node.fenced or node.by_hand is not None)
             assert not unfenced, f"{chosen.name} is promoted while {node.name} is not fenced"
         missing = world.acknowledged.difference(chosen.wal.entries())
         assert not (missing and whole), f"{len(missing)} acknowledged writes are missing on {chosen.name}"
@@ -498,6 +530,12 @@ class Guard:
             node.follows = primaries[0].name
         else:
             self._restart_as_standby(node)
+
+    def _end_intruder(self, node: Server) -> None:
+        assert node.fenced, f"{node.name} is ended, and not fenced"
+        self.step()
+        if node.by_hand is not None:
+            self.world.die(node, policy=False)
 
     def _restart_as_standby(self, node: Server) -> None:
         if node.runs:
@@ -545,6 +583,7 @@ class Guard:
             raise Failed
         missing = world.acknowledged.difference(old.wal.entries())
         assert not missing, f"{len(missing)} acknowledged writes are missing on {old.name}, which is primary again"
+        self._require_fences(NOBODY)
         old.marker = "reinstate"
         self.step()
         self._start(old)

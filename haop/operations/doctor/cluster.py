@@ -94,6 +94,7 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("connections-full", "every node has room for haop", _REFUSES),
     _check("refuses-haop", "every node accepts the login of haop", _REFUSES),
     _check("fenced", "no node is fenced", _SECOND_PRIMARY),
+    _check("fence-broken", "nothing serves the data of a fenced node", _SECOND_PRIMARY),
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
     _check("guard-absent", "a guard watches", "Nobody else replaces a primary that is gone."),
     _check("guard-paused", "the guard is not paused", "A pause that somebody forgot is no guard."),
