@@ -26,7 +26,7 @@ from tests.soak.stage import Stage
 from tests.support import Quiet
 
 # An operator who sees the same findings for so long does what they say; without a guard, sooner.
-_ITSELF_SECONDS, _NO_GUARD_SECONDS, _LONGEST_SECONDS = 45.0, 5.0, 300.0
+_ITSELF_SECONDS, _NO_GUARD_SECONDS, _LONGEST_SECONDS = 45.0, 8.0, 300.0
 _COMMANDS = 4
 _SHRINKS = 6
 _ROOT = Path(__file__).parents[2]
@@ -178,11 +178,10 @@ class _Run:
 
     def _is_mended(self) -> bool:
         """The cluster becomes whole by itself, or by what haop says."""
-        alone = guarding.found(self._cluster.project) is not None
-        queue: list[tuple[str, ...]] = []
-        misled = ""
-        if self._is_whole(_ITSELF_SECONDS if alone else _NO_GUARD_SECONDS):
+        if self._is_whole():
             return True
+        queue: list[tuple[str, ...]] = []
+        misled: list[str] = []
         for _ in range(_COMMANDS):
             _, shown = self._stage.status()
             self._stage.say(f"status: {[(f['code'], f['message'], f['hint']) for f in shown.get('findings', [])]}")
@@ -192,21 +191,24 @@ class _Run:
             words = queue.pop(0)
             code, printed = self._stage.command(*words)
             self._healed.append(f"{' '.join(words)}: {code}")
-            if code not in {0, 3}:
-                hints = [c for c in healing.commands(printed.partition("hint:")[2], self._stage.names) if c != words]
-                queue = hints + queue
-            misled = misled or (f"{' '.join(words)}: {printed.strip().splitlines()[-2:]}" if code == 1 else "")
-            if self._is_whole(_ITSELF_SECONDS if code == 0 else _NO_GUARD_SECONDS):
-                if misled:
-                    self._problems.append(Problem("misled", f"what haop named first does not help: {misled}"))
+            if code == 0:
+                queue = []  # it has changed what there is to do
+            else:
+                hints = healing.commands(printed.partition("hint:")[2], self._stage.names)
+                queue = [*(command for command in hints if command != words), *queue]
+            misled += [f"{' '.join(words)}: {printed.strip().splitlines()[-2:]}"] if code == 1 else []
+            if self._is_whole():
+                self._problems += [Problem("misled", f"what haop named does not help: {told}") for told in misled]
                 return True
         code, shown = self._stage.status()
         told = "; ".join(f"{found['code']}: {found['message']}" for found in shown.get("findings", []))
         self._problems.append(Problem("unhealthy", f"status {code} after {self._healed or 'nothing to try'}: {told}"))
         return False
 
-    def _is_whole(self, seconds: float) -> bool:
+    def _is_whole(self) -> bool:
         """Healthy, as haop says and as the nodes themselves say; given up once nothing has changed for so long."""
+        guarded = guarding.found(self._cluster.project) is not None
+        seconds = _ITSELF_SECONDS if guarded else _NO_GUARD_SECONDS
         shown, since = "", time.monotonic()
         until = since + _LONGEST_SECONDS
         while (now := time.monotonic()) < until and now - since < seconds:
