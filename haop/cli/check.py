@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from haop.cli.options import JsonOption, opened
+from haop.errors import HaopError
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +45,7 @@ def check(
       tls               on every node and every stream, where the build has it
       pg_hba            each line asks for scram-sha-256 or rejects, on every node
       rows, contents    every table of every database: as many rows on all nodes; with --contents, the same
+      others            what haop status finds beside: no archiving, an application that cannot connect or write
       application       with --url: what it says of its databases is so, and it writes to the primary
 
     \b
@@ -60,9 +62,15 @@ def check(
     from haop.cli.steps import Steps
     from haop.model.checking import Outcome
     from haop.operations.check import check as operation
+    from haop.operations.status import observe
 
     cluster = opened(ctx)
-    checked = operation(cluster, Steps(), contents=contents, url=url)
+    try:
+        checked = operation(cluster, Steps(), contents=contents, url=url)
+    except HaopError:
+        if as_json:
+            console.print_json(check_table.unproved_document(cluster.project.spec, observe(cluster)))
+        raise
     if as_json:
         console.print_json(check_table.check_document(cluster.project.spec, checked))
     else:

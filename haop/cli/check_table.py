@@ -8,9 +8,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from haop.cli.fitting import Column, Fitting
+from haop.cli.tables import findings_document
 from haop.cli.text import seconds
 from haop.model.checking import Checked, Contents, Outcome, Reading
 from haop.model.spec import ClusterSpec
+from haop.operations.status import Assessment
 
 _STYLES = {Outcome.OK: "green", Outcome.DIFFERENT: "bold red", Outcome.NOT_COMPARED: "yellow", Outcome.SKIPPED: "cyan"}
 
@@ -37,8 +39,23 @@ def check_document(spec: ClusterSpec, checked: Checked) -> dict[str, Any]:
         "at": checked.at.isoformat(timespec="milliseconds"),
         "outcome": str(checked.outcome),
         "primary": checked.primary,
+        "findings": findings_document(checked.findings),
         "checks": [asdict(row) for row in checked.checks],
         "tables": [_table_document(reading) for reading in checked.readings],
+    }
+
+
+def unproved_document(spec: ClusterSpec, assessment: Assessment) -> dict[str, Any]:
+    """The same where there is no primary to ask: what is wrong, and that nothing was proved."""
+    return {
+        "schema": "haop.check/1",
+        "cluster": spec.name,
+        "at": assessment.status.at.isoformat(timespec="milliseconds"),
+        "outcome": str(Outcome.NOT_COMPARED),
+        "primary": None,
+        "findings": findings_document(assessment.findings),
+        "checks": [],
+        "tables": [],
     }
 
 

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from haop.cli.tables import STYLES
-from haop.model.diagnosis import Diagnosis, Outcome
+from haop.cli.tables import STYLES, findings_document
+from haop.model.diagnosis import Diagnosis, Gap, Outcome
 from haop.model.health import Finding, Health, Severity
 from haop.operations.doctor.examination import Examination
 from haop.operations.doctor.treatment import Treated
@@ -43,7 +43,8 @@ def treated(done: Treated) -> Text:
 
 
 def document(examination: Examination, done: Sequence[Treated]) -> dict[str, Any]:
-    """`haop doctor --json`: every check, whatever its outcome."""
+    """`haop doctor --json`: what haop status finds, then every check, whatever its outcome."""
+    assessment = examination.facts.assessment
     return {
         "schema": "haop.doctor/1",
         "cluster": examination.facts.spec.name,
@@ -53,6 +54,7 @@ def document(examination: Examination, done: Sequence[Treated]) -> dict[str, Any
         "passed": len(examination.ended(Outcome.PASSED)),
         "not_examined": len(examination.ended(Outcome.NOT_EXAMINED)),
         "fixes": [{"code": t.fix.code, "node": t.fix.node, "did": t.fix.title, "outcome": t.outcome} for t in done],
+        "findings": [] if isinstance(assessment, Gap) else findings_document(assessment.findings),
         "checks": [_check(diagnosis) for diagnosis in examination.diagnoses],
     }
 

@@ -60,9 +60,12 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from itertools import islice
 
     from haop.cli.console import OUT, print_json
+    from haop.cli.tables import findings_document
     from haop.operations import guarding, maintenance
+    from haop.operations.status import observe
 
-    project = opened(ctx).project
+    cluster = opened(ctx)
+    project = cluster.project
     there, reason = guarding.found(project), maintenance.reason(project)
     newest = (event for event in project.newest_events() if event.action.startswith("guard"))
     done = [*islice(newest, 5)][::-1]
@@ -77,6 +80,7 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
             "last": [
                 {"at": e.at.isoformat(), "action": e.action, "outcome": e.outcome, "detail": e.detail} for e in done
             ],
+            "findings": findings_document(observe(cluster).findings),
         })  # fmt: skip
     else:
         OUT.print(f"watches since {there.since} (process {there.pid})" if there else "no guard watches", soft_wrap=True)

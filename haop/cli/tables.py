@@ -1,6 +1,6 @@
 """Values become what rich draws, or JSON. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -69,7 +69,7 @@ def status_document(spec: ClusterSpec, assessment: Assessment) -> dict[str, Any]
             for name, addon in assessment.addons.items()
         ],
         "nodes": [_node_document(spec, assessment, node) for node in observed.nodes],
-        "findings": [asdict(found) for found in assessment.findings],
+        "findings": findings_document(assessment.findings),
     }
 
 
@@ -83,6 +83,11 @@ def _cluster_line(spec: ClusterSpec, assessment: Assessment) -> Text:
         since = primary.server.primary_since
         line.append(f" · primary {primary.name}" + (f" for {elapsed(since, observed.at)}" if since else ""))
     return line
+
+
+def findings_document(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """The same in status, check, doctor and guard status: one assessment."""
+    return [asdict(found) for found in findings]
 
 
 def _beside(spec: ClusterSpec, assessment: Assessment) -> Iterator[Text]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from haop.model.health import Finding
 from haop.model.lsn import Lsn
 
 _NAMED_AT_MOST = 8  # tables in one row that says that they were not compared
@@ -105,6 +106,7 @@ class Checked:
     primary: str
     checks: tuple[Check, ...]
     readings: tuple[Reading, ...] = ()
+    findings: tuple[Finding, ...] = ()  # as haop status has them
 
     @property
     def outcome(self) -> Outcome:

@@ -8,17 +8,18 @@ from haop.engines.candidate import absent
 from haop.errors import ConnectionFailed, NoPrimary
 from haop.model.checking import Check, Checked, NotRead, Outcome, Reading, judge_role, judge_tables
 from haop.model.hba import judge_rules
-from haop.model.health import assess
-from haop.model.status import ClusterStatus, Reachable, Unreachable
-from haop.operations import application
+from haop.model.status import Reachable, Unreachable
+from haop.operations import access, application
+from haop.operations import status as status_operation
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
+from haop.operations.status import Assessment
 from haop.postgres import privileges, proving
 from haop.postgres.comparing import Comparing
 
 # A query on a standby may hold replay back for 10 s (max_standby_streaming_delay as rendered).
 PATIENCE_SECONDS = 15.0
-_UNSEEN = {"archiving"}
+_UNSEEN = {"archiving", *access.CODES}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -37,7 +38,8 @@ def check(
     Raises:
         NoPrimary: no node accepts writes, or two do, or the primary went away at once.
     """
-    status = cluster.engine.observe()
+    assessment = status_operation.observe(cluster)
+    status = assessment.status
     if breached := next(iter(status.breached), None):
         raise NoPrimary(
             f"{breached.name} is fenced, and {breached.service.intruder} serves its data",
@@ -46,7 +48,7 @@ def check(
     if not status.primary:
         names = " and ".join(node.name for node in status.primaries)
         raise absent(status, f"{names} both accept writes" if names else "no node accepts writes", "haop status")
-    found = _Checking(cluster, status, status.primary, progress, contents=contents, patience=patience).run()
+    found = _Checking(cluster, assessment, status.primary, progress, contents=contents, patience=patience).run()
     if url is None:
         return found
     with progress.step(f"what the application says at {url}"):
@@ -58,10 +60,11 @@ class _Checking:
     """One run, against the nodes as they were observed."""
 
     def __init__(
-        self, cluster: Cluster, status: ClusterStatus, primary: Reachable, progress: Progress, *,
+        self, cluster: Cluster, assessment: Assessment, primary: Reachable, progress: Progress, *,
         contents: bool, patience: float,
     ) -> None:  # fmt: skip
-        self.cluster, self.status, self.primary, self.progress = cluster, status, primary, progress
+        self.cluster, self.assessment, self.primary, self.progress = cluster, assessment, primary, progress
+        self.status = status = assessment.status
         self.contents, self.patience = contents, patience
         self.admin = cluster.engine.admin
         self.standbys = {node.name: node.endpoint for node in status.standbys}
@@ -81,7 +84,10 @@ class _Checking:
         for name, is_open in databases:
             with step(f"the tables of {name} on every node, each at one position") as tell:
                 checks += self.tables(name, readings, tell) if is_open else self.closed(name)
-        return Checked(at=self.status.at, primary=self.primary.name, checks=tuple(checks), readings=tuple(readings))
+        return Checked(
+            at=self.status.at, primary=self.primary.name, checks=tuple(checks), readings=tuple(readings),
+            findings=self.assessment.findings,
+        )  # fmt: skip
 
     def replay(self) -> Iterator[Check]:
         found = proving.replay_seconds(self.primary.endpoint, self.standbys, self.admin, deadline=self.patience)
@@ -152,7 +158,7 @@ class _Checking:
 
     def found(self) -> Iterator[Check]:
         """What `haop status` finds, and no other row would show."""
-        for finding in assess(self.cluster.project.spec, self.status):
+        for finding in self.assessment.findings:
             if finding.code in _UNSEEN:
                 yield Check(
                     check=finding.code, node=finding.node or self.primary.name, outcome=Outcome.DIFFERENT,

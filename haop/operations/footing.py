@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 
 from haop.engines.candidate import absent
-from haop.operations import passwords
+from haop.operations import access, passwords
 from haop.operations.audit import record
 from haop.operations.cluster import Cluster
 from haop.postgres import replication, roles
@@ -22,6 +22,8 @@ def converge(cluster: Cluster) -> None:
     with _link(cluster, primary) as link:
         link.execute("SET synchronous_commit = local")
         roles.ensure_roles(link, wanted)
+        if freed := access.free(cluster, link):
+            record(cluster.project, "free roles", "; ".join(freed))
         replication.ensure_slots(link, [node.slot for node in spec.nodes if node.name != primary])
         passwords.converge(cluster, link)
 

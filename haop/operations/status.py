@@ -7,7 +7,7 @@ from haop.model.containers_health import assess_containers
 from haop.model.health import Finding, Health, Severity, assess, health
 from haop.model.service import ServiceState
 from haop.model.status import ClusterStatus
-from haop.operations import guarding, heal, maintenance
+from haop.operations import access, guarding, heal, maintenance
 from haop.operations.cluster import Cluster
 
 # What concerns the replication of all nodes together. What concerns that of one names it.
@@ -42,7 +42,7 @@ def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
                 hint=f"bring everything back: {begun.remedy}",
             ),
         )  # fmt: skip
-    findings += _guard(cluster, status)
+    findings += (*_guard(cluster, status), *access.findings(cluster, status))
     findings = tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
     return Assessment(status, findings, health(status, findings), addons)
 

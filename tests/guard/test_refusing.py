@@ -18,6 +18,7 @@ from tests import support
 from tests.conftest import Haop, require
 from tests.guard.conftest import await_primary, await_whole
 from tests.guard.events import events
+from tests.postgres.agreement import assert_all_agree
 
 SPANISH = "es_ES.UTF-8"
 # Longer than the guard needs to give up a primary that is silent, or that lets nobody in.
@@ -75,6 +76,7 @@ def test_a_primary_without_room_is_degraded_and_nobody_replaces_it(shop: Cluster
         told = f"{primary} runs as primary and refuses haop: all connections are taken"
         assert (done.code, told in done.err) == (2, True), done.err
         assert haop("-C", root, "check").code == 3
+        assert ("connections-full", "error", primary) in assert_all_agree(shop)
         assert haop("-C", root, "psql", "-c", "SELECT 1").code == 3
         assert "connections-full" in haop("-C", root, "doctor").out
         place = {"host": "127.0.0.1", "port": str(shop.runtime.endpoint(primary).port)}

@@ -27,6 +27,10 @@ _REFUSES = (
     "A server that has no room left, or another password, works for those who are connected: to replace it would be "
     "an outage (PostgreSQL's manual, 'Connections and Authentication')."
 )
+_LOCKED_OUT = (
+    "A server that is well may let nobody work: an ALTER ROLE or ALTER DATABASE is seen at the next connection only "
+    "(PostgreSQL's manual, 'ALTER ROLE')."
+)
 _MEMORY = "The kernel kills what exceeds its limit (PostgreSQL's manual, 'Linux Memory Overcommit')."
 _PLAIN_TEXT = "`docker inspect` shows variables to everybody who may ask the engine (docker-library/postgres#111)."
 
@@ -93,6 +97,9 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("unreachable", "every node answers", _DOWN),
     _check("connections-full", "every node has room for haop", _REFUSES),
     _check("refuses-haop", "every node accepts the login of haop", _REFUSES),
+    _check("application-refused", "the application can connect", _LOCKED_OUT, _primary),
+    _check("application-read-only", "the application can write", _LOCKED_OUT, _primary),
+    _check("role-hindered", "the roles that haop works with can connect", _LOCKED_OUT, _primary),
     _check("fenced", "no node is fenced", _SECOND_PRIMARY),
     _check("fence-broken", "nothing serves the data of a fenced node", _SECOND_PRIMARY),
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
