@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from haop.engines import failover, words
+from haop.engines import failover, fences, words
 from haop.engines.base import AS_USUAL, Note, Promotion, Rejoining, Terms
 from haop.engines.candidate import absent
 from haop.engines.observation import observe_cluster
@@ -147,31 +147,13 @@ class StreamingEngine:
         With sync it waits for the other standbys from its first write on; where there is none, writes are on it alone
         until one has joined.
         """
-        self.require_fences(name)
+        fences.require(self.runtime, self.spec, name)
         note("promoting", name)
         if self.sync:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
         self._promote(connection, name, note)
         note("promoted", name)
         replication.ensure_slots(connection, [n.slot for n in self.spec.nodes if n.name != name])
-
-    def end_intruders(self) -> Mapping[str, str]:
-        """End what serves the data of fenced nodes; what that was, by node."""
-        ended = ((node.name, self.runtime.enforce(node.name)) for node in self.spec.nodes)
-        return {name: found for name, found in ended if found}
-
-    def require_fences(self, name: str) -> None:
-        """No other node that is fenced serves anybody.
-
-        Raises:
-            HaopError: one did; it is ended, and may have accepted what nobody has.
-        """
-        for node in self.spec.nodes:
-            if node.name != name and (found := self.runtime.enforce(node.name)):
-                raise HaopError(
-                    f"nothing is promoted: {node.name} was fenced, and somebody started it again; {found} is ended",
-                    hint="haop failover",
-                )
 
     def point_others(self, status: ClusterStatus, primary: str, note: Note) -> None:
         """Let the other standbys that were seen follow the new primary."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from haop.clock import SYSTEM_CLOCK
+from haop.engines import fences
 from haop.engines.candidate import absent
 from haop.engines.streaming import REJOIN_SECONDS
 from haop.errors import HaopError, Refused
@@ -74,6 +75,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
         raise Refused("not confirmed", hint="haop up without --prune leaves what haop.toml no longer names")
     if told := lost({node.name: cluster.runtime.state(node.name) for node in cluster.project.spec.nodes}):
         raise Refused(told[0], hint=told[1])
+    _end_intruders(cluster)
     cluster.runtime.check(cluster.settings())
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
@@ -81,7 +83,6 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     with audited(cluster.project, "up") as outcome:
         since = SYSTEM_CLOCK.now()
         try:
-            cluster.engine.end_intruders()
             passwords.admit(cluster)
             if begun := heal.read(cluster.project):
                 with progress.step(f"settle the interrupted {begun.action} of {begun.node}"):
@@ -91,7 +92,7 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             _Up(cluster, services, progress).run(plan)
             if prune and left:
                 strays.remove(cluster, left, progress)
-                outcome.detail = f"{plan}; removed {', '.join(left)}"
+                outcome.detail += f"; removed {', '.join(left)}"
             watch(cluster, progress)
             found = converge.restart(cluster, outdated, progress, consent)
             outcome.detail += salvage.shown(cluster, progress)
@@ -103,6 +104,14 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
             message = error.message if said else f"No space left on device: {error.message}"
             raise type(error)(message, hint=hint) from error
+
+
+def _end_intruders(cluster: Cluster) -> None:
+    """First of all: where another server has its port, or its data, nothing else is as it should be."""
+    if any(cluster.runtime.state(node.name).intruder for node in cluster.project.spec.nodes):
+        with audited(cluster.project, "end intruder") as outcome:
+            ended = fences.end_intruders(cluster.runtime, cluster.project.spec)
+            outcome.detail = "; ".join(f"{found} served the data of {name}, fenced" for name, found in ended.items())
 
 
 def watch(cluster: Cluster, progress: Progress) -> None:

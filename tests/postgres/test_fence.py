@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from haop.engines import switching
+from haop.engines import fences, switching
 from haop.errors import HaopError, NoPrimary
 from haop.model.health import Health
 from haop.operations import failover, rejoin, status
@@ -112,7 +112,7 @@ def test_a_failover_promotes_nobody_while_a_fenced_node_runs_and_it_and_up_end_t
     other = next(node.name for node in shop.project.spec.nodes if node.name != old)
     with served_by_hand(shop, old):
         with pytest.raises(HaopError, match=f"nothing is promoted: {old} was fenced, and somebody started it again"):
-            shop.engine.require_fences(other)
+            fences.require(shop.runtime, shop.project.spec, other)
         assert not status.observe(shop).status.breached
     with served_by_hand(shop, old):
         assert failover.execute(shop, None, quiet).node == other
