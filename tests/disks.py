@@ -67,7 +67,7 @@ def _small_disk(cluster: Cluster, node: str, image: Path) -> Iterator[None]:
 
 
 def _unmounted(home: Path) -> bool:
-    """What rotates the log of a local node works there for a moment longer than its server."""
+    """Whether it is; what has just been killed may keep it busy for a moment."""
     return not home.is_mount() or not subprocess.run(("umount", str(home)), check=False, capture_output=True).returncode
 
 
