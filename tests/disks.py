@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from haop.operations.cluster import Cluster
@@ -62,13 +62,41 @@ def _small_disk(cluster: Cluster, node: str, image: Path) -> Iterator[None]:
             _run("mount", device, str(home))
         yield
     finally:
-        wait_until(lambda: _unmounted(home), deadline=60, pause=0.2, waiting_for=f"{home} to be left by all")
+        _unmount(home)
         _run("losetup", "--detach", device)
+
+
+def _unmount(home: Path) -> None:
+    wait_until(lambda: _unmounted(home), deadline=60, pause=0.2, waiting_for=f"{home} to be left by all")
 
 
 def _unmounted(home: Path) -> bool:
     """Whether it is; what has just been killed may keep it busy for a moment."""
     return not home.is_mount() or not subprocess.run(("umount", str(home)), check=False, capture_output=True).returncode
+
+
+@contextmanager
+def small_project(runtime: str, folder: Path) -> Iterator[Cluster]:
+    """A cluster, not up yet, whose project is on a small file system, and its data on another; gone afterwards."""
+    image, home, data = folder / "disk", folder / "small", folder / "data"
+    home.mkdir()
+    data.mkdir(mode=0o755)
+    with image.open("wb") as file:
+        file.truncate(_SIZE // 4)
+    _run("mkfs.ext4", "-q", "-m", "0", "-b", "4096", str(image))
+    device = _run("losetup", "--find", "--show", str(image))
+    with ExitStack() as made:
+        made.callback(_run, "losetup", "--detach", device)
+        _run("mount", device, str(home))
+        made.callback(_unmount, home)
+        cluster = support.make_project(home / "shop", runtime=runtime, guard=True, nodes=3, durability="sync")
+        if runtime == "local":
+            local = cluster.project.state / "local"
+            local.mkdir(parents=True)
+            _run("mount", "--bind", str(data), str(local))
+            made.callback(_unmount, local)
+        made.callback(support.end, cluster)
+        yield cluster
 
 
 def fill(cluster: Cluster, node: str) -> None:
@@ -83,6 +111,20 @@ def fill(cluster: Cluster, node: str) -> None:
 def clear(cluster: Cluster, node: str) -> None:
     """Room again."""
     support.by_hand(cluster, node, 'rm -f "$PGDATA".filler*')
+
+
+def fill_folder(folder: Path) -> list[Path]:
+    """To the last block, and the last entry of the folder."""
+    made: list[Path] = []
+    for size in (2**20, 4096, 1):
+        with suppress(OSError):
+            while True:
+                made.append(folder / f"filler.{len(made)}")
+                with made[-1].open("wb") as file:
+                    file.write(bytes(size))
+                    file.flush()
+                    os.fsync(file.fileno())
+    return [file for file in made if file.exists()]
 
 
 def _run(*argv: str) -> str:

@@ -35,11 +35,11 @@ def run(ctx: typer.Context) -> None:
     logging.basicConfig(format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     logging.getLogger("haop.guard").setLevel(logging.INFO)
     cluster, until = opened(ctx), threading.Event()
-    with guarding.held(cluster.project):
+    with guarding.held(cluster.project) as post:
         ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = [signal.signal(number, lambda *_: until.set()) for number in ends]  # what it has begun, it finishes
         try:
-            Guard(cluster).run(until)
+            Guard(cluster, post).run(until)
         finally:
             for number, handler in zip(ends, before, strict=True):
                 signal.signal(number, handler)
@@ -50,13 +50,12 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Who watches, since when, what it sees, and what it did last.
 
     \b
-    Exit codes: 0 it watches, 3 it should and does not.
+    Exit codes: 0 it watches, 3 it should and does not, or does nothing.
 
     \b
     Examples:
       haop guard status --json
     """
-    import json
     from itertools import islice
 
     from haop.cli.console import OUT, print_json
@@ -69,14 +68,11 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
     there, reason = guarding.found(project), maintenance.reason(project)
     newest = (event for event in project.newest_events() if event.action.startswith("guard"))
     done = [*islice(newest, 5)][::-1]
-    try:
-        seen = json.loads((project.state / "guard" / "state.json").read_text(encoding="utf-8")) if there else {}
-    except (OSError, ValueError):
-        seen = {}
+    seen, stalled = (guarding.told(project, there), guarding.stalled(project, there)) if there else ({}, None)
     if as_json:
         print_json({
             "schema": "haop.guard/1", "enabled": project.spec.guard.enabled, "pid": there.pid if there else None,
-            "since": there.since if there else None, "waits": reason, "sees": seen,
+            "since": there.since if there else None, "stalled": stalled, "waits": reason, "sees": seen,
             "last": [
                 {"at": e.at.isoformat(), "action": e.action, "outcome": e.outcome, "detail": e.detail} for e in done
             ],
@@ -84,6 +80,8 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
         })  # fmt: skip
     else:
         OUT.print(f"watches since {there.since} (process {there.pid})" if there else "no guard watches", soft_wrap=True)
+        if stalled:
+            OUT.print(f"stalled: {stalled}; haop up starts another", soft_wrap=True, markup=False)
         if reason:
             OUT.print(f"does nothing: {reason}", soft_wrap=True, markup=False)
         for line in seen.get("trouble", []):
@@ -91,7 +89,7 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
         for event in done:
             told = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S} {event.action} {event.outcome}: {event.detail}"
             OUT.print(told, soft_wrap=True, markup=False)
-    if project.spec.guard.enabled and not there:
+    if project.spec.guard.enabled and (stalled or not there):
         raise typer.Exit(3)
 
 

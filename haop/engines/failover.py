@@ -110,8 +110,8 @@ class Failover:
         """What cannot be cleared now is by the next failover, by the guard, or when the node becomes a standby."""
         try:
             self._engine.tidy_promotion(name)
-        except HaopError as error:
-            self._note(f"keeps what it was lent: {error.message}", name)
+        except (HaopError, OSError) as error:
+            self._note(f"keeps what it was lent: {error}", name)
 
     def _judge(self, status: ClusterStatus, name: str, found: Salvage | None) -> None:
         """Whether that standby may be promoted with what it has.

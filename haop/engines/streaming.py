@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from haop.engines import failover, fences, words
+from haop.engines import failover, fences, upstream, words
 from haop.engines.base import AS_USUAL, Note, Promotion, Rejoining, Terms
 from haop.engines.candidate import absent
 from haop.engines.observation import observe_cluster
@@ -153,14 +153,21 @@ class StreamingEngine:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
         self._promote(connection, name, note)
         note("promoted", name)
-        replication.ensure_slots(connection, [n.slot for n in self.spec.nodes if n.name != name])
+        try:  # whatever becomes of them, it is primary: who brings the others back makes what is missing
+            with connected(self.runtime.endpoint(name), self.admin) as another:
+                replication.ensure_slots(another, [n.slot for n in self.spec.nodes if n.name != name])
+        except HaopError as error:
+            note(f"lacks slots: {error.message}", name)
 
     def point_others(self, status: ClusterStatus, primary: str, note: Note) -> None:
-        """Let the other standbys that were seen follow the new primary."""
+        """Let the other standbys that were seen follow the new primary; who does not now is brought back later."""
         for standby in status.standbys:
             if standby.name != primary:
-                self.point(standby.name, primary)
-                note("follows", standby.name)
+                try:
+                    self.point(standby.name, primary)
+                    note("follows", standby.name)
+                except (HaopError, OSError) as error:
+                    note(f"does not follow yet: {error}", standby.name)
 
     def _promote(self, connection: BoundedConnection, name: str, note: Note) -> None:
         """Recovery ends once everything that the standby has is replayed: nobody may hold that now."""
@@ -209,18 +216,25 @@ class StreamingEngine:
         note(f"streams from {primary}", node)
 
     def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
-        """Start it so that it becomes a standby: what runs there is taken down first where it has to be rewound."""
+        """Start it so that it becomes a standby.
+
+        What runs there is taken down first where it has to be rewound, or lets nobody in and follows another.
+        """
         service, rewind = status.node(node).service, self.needs_rewind(status, node)
+        misled = not isinstance(status.node(node), Reachable) and upstream.misled(self, status, node) is not None
         if rewind and (service.state is not State.STOPPED or service.intruder):
             self.take_down(status, node)
-        elif service.state is State.PAUSED:
+        elif misled or service.state is State.PAUSED:
             self.runtime.stop(node)
-        if rewind or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
+        if rewind or misled or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
             self.runtime.readmit(node)
         self.runtime.start(self.services()[node])
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
-        """Wait until these nodes stream. Whom the primary waits for is not decided here."""
+        """Wait until these nodes stream from the primary; who follows another, since one changed, is led to it.
+
+        Whom the primary waits for is not decided here.
+        """
         return wait_until(
             lambda: self._all_stream(names), deadline=deadline, pause=0.05,
             waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
@@ -232,6 +246,8 @@ class StreamingEngine:
             if self.runtime.state(name).state in {State.STOPPED, State.ABSENT}:
                 raise HaopError(self._end_of(name), hint=f"haop logs --node {name}")
             self._require_hope(status, name)
+            if not status.streams(name):
+                upstream.lead(self, status, name)
         return status if all(status.streams(name) for name in names) else None
 
     def _require_hope(self, status: ClusterStatus, name: str) -> None:

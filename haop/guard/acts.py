@@ -1,52 +1,67 @@
 """What the guard does. Each act is recorded with its evidence and its times, and can be repeated after a guard died."""
 
-import json
 import logging
 import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from haop.clock import SYSTEM_CLOCK
-from haop.engines import switching
+from haop.engines import switching, upstream
 from haop.engines.returning import bring_back
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.decide import FailOver
 from haop.guard.seen import Look
+from haop.guard.trouble import Troubles, described, expected
 from haop.model.service import State
 from haop.model.spec import Durability
-from haop.operations import behind, failover, heal, last, salvage
+from haop.operations import behind, failover, guarding, heal, last, maintenance, salvage
 from haop.operations.cluster import Cluster
-from haop.operations.confirming import Confirming
+from haop.operations.confirming import QUIET_SECONDS, Confirming
 from haop.postgres import replication
 from haop.postgres.connection import connected
 
 _LOG = logging.getLogger(__name__)
-FAILOVER = "guard failover"
+_RECORDED = f"guard {FailOver.what}"  # in the audit trail, and in the record of what was begun
 # After something has changed it is looked at each second for so long, else seldom.
 _UNSETTLED_SECONDS, _SELDOM_SECONDS = 30.0, 60.0
-_SAME_TROUBLE_SECONDS = 300.0
+_OFTEN_SECONDS = 0.5  # while writes may hang
+# What failed is tried again within a minute, and may be looked at until then.
+_FAILED_SECONDS = 90.0
+_UNRECORDED = 100
 
 
 class Acts:
     """The hands of one guard."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, troubles: Troubles) -> None:
         self._cluster = cluster
+        self._troubles = troubles
+        self._unrecorded: deque[Callable[[], object]] = deque(maxlen=_UNRECORDED)  # events, until there is room
         self._confirming = Confirming(cluster)
         self._confirmed = (
             "",
             -_SELDOM_SECONDS,
             0.0,
         )  # what the primary said; when it was looked at; since when it says so
-        self._troubles: dict[str, float] = {}
 
-    def look(self, name: str) -> Look:
-        """What the runtime says of a node."""
+    def prepare(self) -> None:
+        """Keep room for what must be written while something fails: the disk may be full then."""
+        for keep in (heal.reserve, behind.reserve, last.reserve, maintenance.prepare):
+            self._attempt("room for records", partial(keep, self._cluster.project))
+
+    def look(self, name: str, *, silent: bool) -> Look:
+        """What the runtime says of a node; of one that runs and is silent, what its files say, too."""
         engine, runtime, at = self._cluster.engine, self._cluster.runtime, time.monotonic()
         found = runtime.state(name)
         primarys = found.state is not State.ABSENT and engine.has_primarys_data(name)
         ended = found.remark if found.state is State.STOPPED else None
-        return Look(name, at, found.state, found.fenced, primarys, runtime.rejoining(name), ended, found.intruder)
+        follows = upstream.by_files(engine, name) if silent and found.state is State.RUNNING and not primarys else None
+        return Look(
+            name, at, found.state, found.fenced, primarys, runtime.rejoining(name), ended, found.intruder, follows
+        )
 
     def fail_over(self, decision: FailOver, silent: frozenset[str]) -> str:
         """Fence, salvage, promote; the name of the new primary.
@@ -56,8 +71,8 @@ class Acts:
         """
         project, engine, begun = self._cluster.project, self._cluster.engine, time.monotonic()
         mine = heal.read(project) is None
-        if mine:
-            heal.begin(project, FAILOVER, decision.old or "nobody")
+        if mine:  # it helps whoever comes after a guard that was killed in the middle; who is fenced says most of it
+            self._attempt("record of the failover", partial(heal.begin, project, _RECORDED, decision.old or "nobody"))
         phases: list[str] = []
 
         def note(event: str, node: str) -> None:
@@ -69,20 +84,19 @@ class Acts:
         _LOG.info("%s: %s; failing over", decision.old or "nobody is primary", decision.why)
         try:
             done = engine.failover(None, heal.noting(project, note), terms=terms, silent=silent)
-        except HaopError as error:
-            self._record(
-                FAILOVER, "failed", decision.old, f"{decision.why}; {', '.join(phases)}; {error.message}", begun
-            )
+        except Exception as error:
+            told = f"{decision.why}; {', '.join(phases)}; {described(error)}"
+            self._record(_RECORDED, "failed", decision.old, told, begun)
             if mine and not phases and isinstance(error, NoPrimary | Refused):  # nothing was begun after all
                 heal.clear(project)
             raise
         told = "".join(f"; {each.told}" for each in done.salvaged)
-        self._record(
-            FAILOVER, "done", done.node, f"{decision.old or 'nobody'}: {decision.why}; {', '.join(phases)}{told}", begun
-        )
-        behind.settle(project, done.node)
+        told = f"{decision.old or 'nobody'}: {decision.why}; {', '.join(phases)}{told}"
+        self._record(_RECORDED, "done", done.node, told, begun)
+        # It is done, whatever becomes of this: what is left of it is cleared later.
+        self._attempt("record of who may lack writes", partial(behind.settle, project, done.node))
         if mine:
-            heal.clear(project)
+            self._attempt("record of the failover", partial(heal.clear, project))
         return done.node
 
     def end_intruder(self, name: str, why: str) -> None:
@@ -113,7 +127,7 @@ class Acts:
         with connected(self._cluster.runtime.endpoint(primary), engine.admin) as link:
             replication.ensure_slots(link, [node.slot for node in project.spec.nodes if node.name != primary])
         heal.point_the_lost(self._cluster)
-        if (record := heal.read(project)) and record.action == FAILOVER:
+        if (record := heal.read(project)) and record.action == _RECORDED:
             heal.clear(project)
 
     def reinstate(self, why: str) -> None:
@@ -136,53 +150,75 @@ class Acts:
             raise HaopError("nobody can say who may be primary", hint="haop status")
         self._record("guard reinstate", "done", ", ".join(fenced), why, begun)
 
-    def confirming_is_due(self, said: str, now: float) -> bool:
-        """Whether who confirms is to be looked at: it has just changed, or was not looked at for long."""
+    def confirming_is_due(self, said: str, quiet: Mapping[str, float], now: float) -> bool:
+        """Whether who confirms is to be looked at: it has just changed, somebody is quiet, or it was long ago."""
         if self._cluster.project.spec.durability is not Durability.SYNC:
             return False
         before, looked, since = self._confirmed
+        if any(QUIET_SECONDS <= seconds < _UNSETTLED_SECONDS for seconds in quiet.values()):
+            return now - looked >= _OFTEN_SECONDS
         if said != before:
             since = now
         self._confirmed = (said, looked, since)
         return now - looked >= (1.0 if now - since < _UNSETTLED_SECONDS else _SELDOM_SECONDS)
 
-    def confirm(self, now: float) -> None:
-        """Keep the standbys that the primary waits for true to those that stream."""
+    def confirm(self, quiet: Mapping[str, float], silent: frozenset[str], now: float) -> None:
+        """Keep the standbys that the primary waits for true to those that stream. Who is silent is not waited for."""
         said, _, since = self._confirmed
         self._confirmed = (said, now, since)
-        for told in self._confirming.keep(self._cluster.engine.observe(), now):
+        for told in self._confirming.keep(self._cluster.engine.observe(silent), time.monotonic(), quiet=quiet):
             self._record("guard sync", "done", None, told, now)
 
-    def trouble(self, what: str, error: HaopError, node: str | None = None) -> None:
-        """Something did not work. It is told once in a while, not each time."""
-        now, key = time.monotonic(), f"{what}{f' {node}' if node else ''}: {error.message}"
-        if now - self._troubles.get(key, -_SAME_TROUBLE_SECONDS) < _SAME_TROUBLE_SECONDS:
+    def trouble(self, what: str, error: Exception, node: str | None = None) -> None:
+        """Something did not work. It is logged and recorded once in a while, and shown for as long as it lasts."""
+        about = f"{what} {node}" if node else what
+        if not self._troubles.meet(about, described(error), lasts=_FAILED_SECONDS):
             return
-        self._troubles[key] = now
-        _LOG.warning("%s%s", key, f" ({error.hint})" if error.hint else "")
+        hint = f" ({error.hint})" if isinstance(error, HaopError) and error.hint else ""
+        _LOG.warning("%s: %s%s", about, described(error), hint, exc_info=None if expected(error) else error)
         if what != FailOver.what:  # that is recorded with its times
-            self._record(f"guard {what}", "failed", node, error.message, now)
+            self._record(f"guard {what}", "failed", node, described(error), time.monotonic())
 
-    def write_state(self, busy: str | None, primary: str | None, trouble: dict[str, str]) -> None:
+    def works(self, what: str, node: str | None = None) -> None:
+        """It does, now."""
+        self._troubles.over(f"{what} {node}" if node else what)
+
+    def tell(self, busy: str | None, primary: str | None) -> None:
         """What `haop guard status` shows, whole or not at all."""
-        path = self._cluster.project.state / "guard" / "state.json"
-        document = {
-            "at": SYSTEM_CLOCK.now().isoformat(timespec="milliseconds"), "primary": primary, "doing": busy or "watches",
-            "trouble": [f"{node}: {why}" for node, why in sorted(trouble.items())],
-        }  # fmt: skip
-        making = path.with_suffix(".new")
+        while self._unrecorded and self._recorded(self._unrecorded[0]):
+            self._unrecorded.popleft()
+        told = {"primary": primary, "doing": busy or guarding.WATCHES, "trouble": self._troubles.now()}
+        self._attempt("state of the guard", partial(guarding.tell, self._cluster.project, told))
+
+    def _attempt(self, about: str, write: Callable[[], object]) -> None:
+        """Write something that nothing depends on."""
         try:
-            making.write_text(json.dumps(document), encoding="utf-8")
-            making.replace(path)
-        except OSError as error:  # a full disk must not end the guard
-            _LOG.warning("cannot write %s: %s", path, error.strerror)
+            write()
+        except (OSError, HaopError) as error:
+            if self._troubles.meet(about, described(error)):
+                _LOG.warning("%s: %s", about, described(error))
+        else:
+            self._troubles.over(about)
 
     def _record(self, action: str, outcome: str, node: str | None, detail: str, begun: float) -> None:
+        """In the audit trail; on a full disk as soon as there is room."""
         _LOG.info("%s %s: %s", action, node or "", detail)
+        at, seconds = SYSTEM_CLOCK.now(), time.monotonic() - begun
+
+        def write() -> object:
+            return self._cluster.project.record(
+                action, outcome, at=at, node=node, detail=detail, duration_seconds=seconds
+            )
+
+        if self._unrecorded or not self._recorded(write):
+            self._unrecorded.append(write)
+
+    def _recorded(self, write: Callable[[], object]) -> bool:
         try:
-            self._cluster.project.record(
-                action, outcome, at=SYSTEM_CLOCK.now(), node=node, detail=detail,
-                duration_seconds=time.monotonic() - begun,
-            )  # fmt: skip
+            write()
         except OSError as error:
-            _LOG.warning("cannot record it: %s", error.strerror)
+            if self._troubles.meet("audit trail", described(error)):
+                _LOG.warning("audit trail: %s", described(error))
+            return False
+        self._troubles.over("audit trail")
+        return True

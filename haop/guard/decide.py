@@ -19,7 +19,6 @@ Who is primary is never remembered beyond a guard's life: a new guard finds a no
 unfenced node whose data are a primary's; where every such node is fenced, a failover was begun and is completed.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -143,13 +142,15 @@ def _ended(node: Node) -> str:
 
 
 def candidates(view: View, primary: Node | None, now: float) -> tuple[list[Node], list[Node]]:
-    """Standbys that answer now; and those of them that streamed until that primary was heard last."""
+    """Standbys that answer now; and those of them that streamed from that primary until it was heard last."""
     answering = [
         node for node in view.nodes.values()
         if node.role is Role.STANDBY and not node.down and now - node.answered <= _ANSWERS_SECONDS
     ]  # fmt: skip
-    heard = primary.answered if primary else math.inf
-    return answering, [node for node in answering if node.streamed >= heard - _STREAMED_SECONDS]
+    if primary is None:
+        return answering, []
+    since = primary.answered - _STREAMED_SECONDS
+    return answering, [node for node in answering if node.source == primary.name and node.streamed >= since]
 
 
 def _with(view: View, primary: Node, now: float) -> Decision | None:
@@ -230,7 +231,21 @@ def _redundancy(view: View, primary: Node, now: float) -> Decision | None:
             idle = now - max(node.streamed, view.watched_since, view.began)
             if idle > _IDLE_SECONDS and (decision := _bring_back(node, f"it has not streamed for {idle:.0f} s", now)):
                 return decision
+        elif _misled(node, primary, now) and (decision := _bring_back(node, _why_misled(node), now)):
+            return decision
     return None
+
+
+def _misled(node: Node, primary: Node, now: float) -> bool:
+    """It runs, lets nobody in, and waits for WAL from another: that may not have it, or not give it to a standby."""
+    look, silent = node.look, now - node.answered
+    return bool(
+        look and look.at > node.answered and silent > _IDLE_SECONDS and look.follows not in {None, primary.name}
+    )
+
+
+def _why_misled(node: Node) -> str:
+    return f"it lets nobody in, and follows {node.look.follows if node.look else None}, which is not the primary"
 
 
 def _anybody(view: View, now: float, but: Node | None = None) -> BringBack | None:

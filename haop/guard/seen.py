@@ -19,6 +19,8 @@ SETTLED_SECONDS = 5.0
 _OUTLIVES_SECONDS = 0.5
 # An end that is heard of so soon after the guard could not watch, or might not act, may be an older one.
 _LATE_SECONDS = 1.0
+# What two nodes say of one stream belongs together where there is no more between it.
+_FRESH_SECONDS = 1.5
 _CRASHED = {NoAnswer.LOST, NoAnswer.STARTING}
 _KEPT = 16
 
@@ -31,7 +33,8 @@ class Answer:
     at: float
     role: Role
     timeline: int
-    streaming: bool = False  # a standby's: its receiver is connected
+    receiving: bool = False  # a standby's: its receiver is connected, to whomever
+    receivers: frozenset[str] = frozenset()  # a primary's: who receives from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Look:
     on_its_way: bool = False  # it runs to become a standby again
     ended: str | None = None  # how, where it does not run and the runtime can tell
     intruder: str | None = None  # what serves its data, though they are fenced
+    follows: str | None = None  # whom, where it runs as a standby and lets nobody in
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,10 @@ class Node:
     timeline: int = 0
     answered: float = -math.inf
     lived: float = -math.inf  # it answered, or said no
-    streamed: float = -math.inf
+    received: float = -math.inf  # a standby's receiver was connected
+    receivers: frozenset[str] = frozenset()  # as a primary said last
+    streamed: float = -math.inf  # it received from a node that was primary: both said so
+    source: str | None = None  # that node
     misses: tuple[Miss, ...] = ()  # since its last answer
     turned_away: tuple[Miss, ...] = ()  # new clients, since the last that was let in
     exit: Exit | None = None  # since its last answer
@@ -182,7 +189,23 @@ def see(view: View, seen: Seen) -> View:
     node = view.nodes[name]
     if isinstance(seen, Exit) and seen.at < view.watched_since + _LATE_SECONDS:  # it may have been started since then
         return replace(view, nodes={**view.nodes, name: replace(node, look=None)})
-    return replace(view, nodes={**view.nodes, name: _node(node, seen)})
+    nodes = {**view.nodes, name: _node(node, seen)}
+    return replace(view, nodes=_joined(nodes, seen.at) if isinstance(seen, Answer) else nodes)
+
+
+def _joined(nodes: Mapping[str, Node], at: float) -> Mapping[str, Node]:
+    """Who streams: a primary says that it sends to a standby, and that one says that it receives.
+
+    A receiver alone may be connected to another standby, or be refused again and again.
+    """
+    joined = dict(nodes)
+    for primary in nodes.values():
+        if primary.role is not Role.PRIMARY or at - primary.answered > _FRESH_SECONDS:
+            continue
+        for name in primary.receivers & nodes.keys():
+            if at - nodes[name].received <= _FRESH_SECONDS and nodes[name].role is Role.STANDBY:
+                joined[name] = replace(nodes[name], streamed=at, source=primary.name)
+    return joined
 
 
 def _tidied(view: View, seen: Tidying | Tidied) -> View:
@@ -248,14 +271,15 @@ def _missed(node: Node, miss: Miss) -> Node:
 def _answered(node: Node, answer: Answer) -> Node:
     if answer.at < node.answered or (node.exit and answer.at < node.exit.at + _OUTLIVES_SECONDS):
         return node
-    streamed = answer.at if answer.streaming else node.streamed
-    well = answer.at if answer.streaming or answer.role is Role.PRIMARY else node.streamed
+    received = answer.at if answer.receiving else node.received
+    well = answer.at if answer.role is Role.PRIMARY else node.streamed
     # Whoever was silent and answers now has let a new client in, or may: what was before says nothing.
     away = () if node.exit or node.misses else node.turned_away
     settled = node.tried and well - node.tried[-1] > SETTLED_SECONDS
     return replace(
         node, role=answer.role, timeline=answer.timeline, answered=answer.at, lived=max(node.lived, answer.at),
-        streamed=streamed, misses=(), turned_away=away, exit=None, tried=() if settled else node.tried,
+        received=received, receivers=answer.receivers, misses=(), turned_away=away, exit=None,
+        tried=() if settled else node.tried,
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ class Server:
     replay_paused: bool = False  # of a standby that does not stream: it cannot, before it replays again
     forks: tuple[Fork, ...] = ()
     archiving: Archiving | None = None  # of a primary with an archive
+    upstream: Endpoint | None = None  # of a standby: whom it is told to follow
 
     @property
     def reach(self) -> Lsn:

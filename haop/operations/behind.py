@@ -6,11 +6,11 @@ changes it: who holds the cluster's lock.
 """
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from haop import state_file
 from haop.clock import SYSTEM_CLOCK
 from haop.errors import HaopError
 from haop.model.behind import Behind
@@ -119,6 +119,15 @@ def forget(project: Project) -> None:
         ) from error
 
 
+def reserve(project: Project) -> None:
+    """Keep room for the record, for a day on which the disk is full.
+
+    Raises:
+        OSError: there is none.
+    """
+    state_file.reserve(_path(project), mode=0o600)
+
+
 @dataclass(frozen=True, slots=True)
 class _Record:
     confirmed: frozenset[str]
@@ -158,17 +167,9 @@ def _write(project: Project, record: _Record) -> None:
             for name, each in sorted(record.behind.items())
         },
     }
-    making = path.with_suffix(".new")
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        making.unlink(missing_ok=True)
-        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        making.replace(path)
-        for folder in (path.parent, path.parent.parent):
-            private_files.sync_folder(folder)
+        state_file.write(path, json.dumps(document, indent=2), mode=0o600)
+        state_file.sync_folder(path.parent.parent)
     except OSError as error:
         raise HaopError(
             f"cannot write down who may lack acknowledged writes: {path}: {error.strerror}",

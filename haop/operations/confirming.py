@@ -10,9 +10,10 @@ answer, and each one that does not answer is dispensable, it has every write tha
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from haop.clock import SYSTEM_CLOCK
@@ -27,9 +28,12 @@ from haop.postgres import observe, replication
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.waiting import wait_until
 
-# For so long writes wait for a last standby that is gone; and so long one must stream before it is asked again.
+# For so long, and up to a second more, writes wait for a last standby that is gone; and so long one must stream before
+# it is asked again.
 DEGRADE_SECONDS = 10.0
 STEADY_SECONDS = 3.0
+# Who has confirmed nothing for so long, though there was something, is gone since then, whatever its stream says.
+QUIET_SECONDS = 1.5
 _RESTORE_SECONDS = 30.0
 
 
@@ -65,13 +69,15 @@ class Confirming:
         self._forget(None)
 
     def keep(
-        self, status: ClusterStatus, now: float, *, steady: float = STEADY_SECONDS, degrade: float = DEGRADE_SECONDS
-    ) -> tuple[str, ...]:
+        self, status: ClusterStatus, now: float, *, quiet: Mapping[str, float] = MappingProxyType({}),
+        steady: float = STEADY_SECONDS, degrade: float = DEGRADE_SECONDS,
+    ) -> tuple[str, ...]:  # fmt: skip
         """Look once, and do what is due. To be called again about a second later.
 
         Args:
             status: what was just observed.
             now: monotonic seconds.
+            quiet: for how many seconds standbys have confirmed nothing of what was written, as far as that was watched.
             steady: for how long a standby has streamed before it is asked.
             degrade: for how long one may be gone before it is no longer.
 
@@ -90,9 +96,13 @@ class Confirming:
         behind.settle(self._project, primary.name)
         others = [node.name for node in self._project.spec.nodes if node.name != primary.name]
         for name in others:
-            here, left = (self._there, self._gone) if self._is_there(status, name) else (self._gone, self._there)
-            here.setdefault(name, now)
-            left.pop(name, None)
+            silent = quiet.get(name, 0.0)
+            if silent < QUIET_SECONDS and self._is_there(status, name):
+                self._there.setdefault(name, now)
+                self._gone.pop(name, None)
+            else:
+                self._gone.setdefault(name, now - silent)
+                self._there.pop(name, None)
         gone = {name for name, since in self._gone.items() if now - since >= degrade}
         back = {n for n, since in self._there.items() if now - since >= steady and self._is_near(status, primary, n)}
         self._lsn = server.lsn

@@ -5,12 +5,13 @@ is back. One that is still there belongs to a haop that was killed: `haop up` an
 """
 
 import json
-import os
+import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
+from haop import state_file
 from haop.clock import SYSTEM_CLOCK
-from haop.engines import switching
+from haop.engines import switching, upstream
 from haop.engines.base import Note
 from haop.errors import DeadlineExceeded, NoPrimary
 from haop.model.lsn import Lsn
@@ -23,6 +24,7 @@ from haop.project import Project
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
+_LOG = logging.getLogger(__name__)
 _RECORD = "open.json"
 _ON_ITS_WAY_SECONDS = 60.0
 
@@ -58,13 +60,16 @@ def begin(project: Project, action: str, node: str) -> Open:
 
 def write(project: Project, record: Open) -> None:
     """Write the record, whole or not at all."""
-    path = project.state / _RECORD
-    making = path.with_suffix(".new")
-    with making.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(record)))
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(path)
+    state_file.write(project.state / _RECORD, json.dumps(asdict(record)))
+
+
+def reserve(project: Project) -> None:
+    """Keep room for a record, for a day on which the disk is full.
+
+    Raises:
+        OSError: there is none.
+    """
+    state_file.reserve(project.state / _RECORD)
 
 
 def read(project: Project) -> Open | None:
@@ -86,13 +91,20 @@ def clear(project: Project) -> None:
 
 
 def noting(project: Project, note: Note) -> Note:
-    """Pass on what the engine notes; that a promotion begins, and who is behind then, is written down first."""
+    """Pass on what the engine notes; that a promotion begins, and who is behind then, is written down first.
+
+    Who may lack writes must be written down, or nothing is promoted. Who is about to be promoted is for a haop that
+    comes after this one was killed in that moment: where it cannot be written, a cluster without a primary is worse.
+    """
 
     def noted(event: str, node: str) -> None:
         if event == "promoting":
             behind.promoting(project, node)
-            if record := read(project):
-                write(project, replace(record, promoting=node))
+            try:
+                if record := read(project):
+                    write(project, replace(record, promoting=node))
+            except OSError as error:
+                _LOG.warning("cannot write down that %s is about to be promoted: %s", node, error.strerror)
         note(event, node)
         if event == "promoted":
             last.note(project, node)
@@ -170,6 +182,9 @@ def point_the_lost(cluster: Cluster) -> None:
     """
     engine, status = cluster.engine, cluster.engine.observe()
     if primary := status.primary:
+        for node in status.nodes:
+            if not isinstance(node, Reachable):
+                upstream.lead(engine, status, node.name)
         for standby in status.standbys:
             engine.tidy_promotion(standby.name)
             if not status.streams(standby.name) and not status.diverged(standby):

@@ -17,9 +17,21 @@ from haop.errors import Refused
 from haop.runtimes import processes
 
 
+class Held:
+    """A lock that this process holds."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+
+    def counts(self) -> bool:
+        """Whether whoever asks for the lock now asks for this one: its file may have been removed, or replaced."""
+        return _is(self._descriptor, self._path)
+
+
 @contextmanager
-def locked(root: Path, path: Path, told: Mapping[str, Any], *, stays: bool = False) -> Iterator[bool]:
-    """Whether the lock is ours now; it is until this ends. Waits for nobody.
+def locked(root: Path, path: Path, told: Mapping[str, Any], *, stays: bool = False) -> Iterator[Held | None]:
+    """The lock, which is ours until this ends; None where it is another's. Waits for nobody.
 
     Programs that are started meanwhile do not inherit it.
 
@@ -36,12 +48,12 @@ def locked(root: Path, path: Path, told: Mapping[str, Any], *, stays: bool = Fal
     made = [folder for folder in folders if not folder.exists()]
     descriptor = _acquire(path, root, folders)
     if descriptor is None:
-        yield False
+        yield None
         return
     try:
         with suppress(OSError):  # a full disk: the lock itself needs no room
             _write(descriptor, {"pid": os.getpid(), "process": processes.identity(os.getpid()), **told})
-        yield True
+        yield Held(descriptor, path)
     finally:
         with suppress(OSError):
             if stays and not made:

@@ -7,8 +7,8 @@ primary since are gone, so that those of one which was primary before it are not
 import logging
 from pathlib import Path
 
+from haop import state_file
 from haop.project import Project
-from haop.runtimes import private_files
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,14 +18,19 @@ def note(project: Project, node: str) -> None:
     if read(project) == node:
         return
     path = _path(project)
-    making = path.with_name("last.new")
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        making.write_text(node, encoding="utf-8")
-        making.replace(path)
-        private_files.sync_folder(path.parent)
+        state_file.write(path, node)
     except OSError as error:
         _LOG.warning("cannot write %s: %s", path, error.strerror)
+
+
+def reserve(project: Project) -> None:
+    """Keep room for it, for a day on which the disk is full.
+
+    Raises:
+        OSError: there is none.
+    """
+    state_file.reserve(_path(project))
 
 
 def read(project: Project) -> str | None:

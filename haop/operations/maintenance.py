@@ -44,11 +44,22 @@ class Pause:
         return f"{end} by {self.actor}: {self.why}"
 
 
+def prepare(project: Project) -> None:
+    """Make the file of the lock, which a full disk would have no room for.
+
+    Raises:
+        OSError: there is none.
+    """
+    path = _acting(project)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.touch(mode=0o644)
+
+
 @contextmanager
 def acting(project: Project) -> Iterator[bool]:
     """For the guard: whether it may act now; while this is open no command moves the primary."""
     with kernel_lock.locked(project.root, _acting(project), {"command": _GUARD}, stays=True) as mine:
-        yield mine
+        yield mine is not None
 
 
 @contextmanager

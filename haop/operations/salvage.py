@@ -14,7 +14,7 @@ from haop.operations import kernel_lock
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
 from haop.project import STATE
-from haop.runtimes import private_files
+from haop.state_file import sync_folder
 from haop.waiting import wait_until
 
 FOLDER = "salvage"
@@ -96,10 +96,10 @@ def _collect(cluster: Cluster, node: str) -> list[tuple[Path, Salvaged]]:
             target = home / f"{node}-{name}"
             if not target.exists():  # else the last attempt ended before it could be removed there
                 found.append((target, _described(side / name, node, name)))
-                private_files.sync_folder(side / name)
+                sync_folder(side / name)
                 (side / name).rename(target)
         if names:
-            private_files.sync_folder(home)
+            sync_folder(home)
             cluster.runtime.discard(node, names)
     finally:
         if side.exists():

@@ -51,11 +51,18 @@ def _guard(cluster: Cluster, status: ClusterStatus) -> tuple[Finding, ...]:
     """Whether somebody would replace the primary, where somebody should."""
     if not cluster.project.spec.guard.enabled or not any(status.reachable):
         return ()
-    if guarding.found(cluster.project) is None:
+    if (there := guarding.found(cluster.project)) is None:
         return (
             Finding(
                 code="guard-absent", severity=Severity.WARNING,
                 message="no guard watches: nobody would replace a primary that is gone", hint="haop up starts it",
+            ),
+        )  # fmt: skip
+    if why := guarding.stalled(cluster.project, there):
+        return (
+            Finding(
+                code="guard-stalled", severity=Severity.WARNING, message=f"the guard does nothing: {why}",
+                hint="haop up ends it and starts another",
             ),
         )  # fmt: skip
     if pause := maintenance.paused(cluster.project):

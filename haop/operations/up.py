@@ -120,7 +120,8 @@ def watch(cluster: Cluster, progress: Progress) -> None:
     if (pause := maintenance.paused(project)) and pause.why == maintenance.DOWN:
         maintenance.resume(project)
     there = guarding.found(project)
-    if project.spec.guard.enabled == bool(there) and guarding.is_current(project, there):
+    works = there is not None and guarding.stalled(project, there) is None
+    if project.spec.guard.enabled == works and guarding.is_current(project, there):
         return
     with progress.step("start the guard" if project.spec.guard.enabled else "end the guard"):
         guarding.ensure(project)

@@ -11,6 +11,7 @@ from haop.model.lsn import Lsn
 from haop.model.status import Archiving, Fork, Role, Sender, Server, Slot
 from haop.postgres.answers import ANSWER_SECONDS
 from haop.postgres.connection import BoundedConnection, Login, connected
+from haop.postgres.pointing import place
 from haop.postgres.queries import query
 
 
@@ -38,6 +39,7 @@ def ask(connection: BoundedConnection) -> Server:
         lsn=Lsn.parse(row.pop("lsn") or "0/0"),
         received_lsn=_lsn(row.pop("received_lsn")),
         forks=forks(row.pop("history") or ""),
+        upstream=place(row.pop("upstream") or ""),
         senders=senders,
         slots=slots,
         archiving=Archiving(**archiver) if archiver else None,

@@ -1,5 +1,8 @@
 """Connection strings of standbys."""
 
+import re
+
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from haop.model.endpoint import Endpoint
@@ -24,3 +27,26 @@ def pointed_at(conninfo: str, place: Endpoint) -> str:
     """
     kept = {key: value for key, value in conninfo_to_dict(conninfo).items() if key not in {"host", "port"}}
     return make_conninfo("", host=place.host, port=place.port, **kept)
+
+
+def place(conninfo: str) -> Endpoint | None:
+    """The server that it names; None where it names none, or several.
+
+    >>> place("host=a port=1 user=replicator"), place("user=replicator"), place("no conninfo")
+    (Endpoint(host='a', port=1), None, None)
+    """
+    try:
+        found = conninfo_to_dict(conninfo)
+        return Endpoint(str(found["host"]), int(str(found.get("port", 5432))))
+    except (ProgrammingError, KeyError, ValueError):
+        return None
+
+
+def told_by(settings: str) -> Endpoint | None:
+    r"""The server that a standby follows by its `postgresql.auto.conf`; None where that does not tell.
+
+    >>> told_by("primary_conninfo = 'host=a port=1 passfile=''/a b'' user=me'\nprimary_slot_name = 'db2'\n")
+    Endpoint(host='a', port=1)
+    """
+    found = re.findall(r"(?m)^primary_conninfo\s*=\s*'((?:[^']|'')*)'", settings)
+    return place(found[-1].replace("''", "'")) if found else None

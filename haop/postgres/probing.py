@@ -1,14 +1,17 @@
 """Probes of a server that may be dead, hung or only slow: how the guard asks."""
 
+import json
 import select
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import psycopg
 from psycopg import pq
 
 from haop.model.endpoint import Endpoint
+from haop.model.lsn import Lsn
 from haop.model.status import Role
 from haop.postgres.answers import Unanswered, ended, failed
 from haop.postgres.connection import BoundedConnection, Login, opened
@@ -22,6 +25,10 @@ class Pulse:
     role: Role
     timeline: int  # of a standby: its stream's, 0 where it does not stream
     confirming: str  # of a primary: who it waits for, and who streams; for comparison alone
+    receivers: Mapping[str, Lsn] = field(
+        default_factory=dict
+    )  # of a primary: who receives, and how far each has flushed
+    flushed: Lsn | None = None  # of a primary: how far it has itself
 
 
 class Kept:
@@ -106,6 +113,9 @@ def _pulse(found: pq.abc.PGresult | None) -> Pulse:
         said = found.error_message.decode(errors="replace").strip() if found else "it said nothing"
         code = state.decode() if state else None
         raise Unanswered(ended(code), said, code)
-    recovering, timeline, confirming = (found.get_value(0, column) for column in range(3))
-    role = Role.STANDBY if recovering == b"t" else Role.PRIMARY
-    return Pulse(role, int(timeline or 0), (confirming or b"").decode(errors="replace"))
+    recovering, timeline, confirming, receivers, flushed = (
+        (found.get_value(0, column) or b"").decode(errors="replace") for column in range(5)
+    )
+    role = Role.STANDBY if recovering == "t" else Role.PRIMARY
+    reached = {name: Lsn.parse(lsn) for name, lsn in json.loads(receivers or "{}").items()}
+    return Pulse(role, int(timeline or 0), confirming, reached, Lsn.parse(flushed) if flushed else None)

@@ -12,6 +12,7 @@ from haop.errors import HaopError
 from haop.model.service import Service
 from haop.process import RunAs
 from haop.runtimes import account, log_files, markers, private_files, seal
+from haop.state_file import sync_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class LocalFolders:
         marker = self.beside(name, "fence")
         try:
             private_files.write(marker, f"{word}\n", self.run_as, self.beside(name, "fence.room"))
-            private_files.sync_folder(marker.parent)
+            sync_folder(marker.parent)
         except OSError as error:
             raise HaopError(
                 f"cannot mark {name}: {error.strerror}", hint="promote nothing; look at the disk"

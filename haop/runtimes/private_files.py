@@ -7,6 +7,7 @@ from pathlib import Path
 
 from haop.errors import HaopError
 from haop.process import RunAs
+from haop.state_file import sync_folder
 
 _NEW = os.O_CREAT | os.O_EXCL
 
@@ -64,12 +65,3 @@ def own(path: Path, run_as: RunAs) -> None:
     """Give it to the servers' user."""
     if run_as.switches:
         os.chown(path, run_as.uid, run_as.gid, follow_symlinks=False)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring what a folder lists onto the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +54,11 @@ def lives(pid: int, known: str | None) -> bool:
         return known is not None and alive(psutil.Process(pid)) and identity(pid) == known
     except psutil.NoSuchProcess:
         return False
+
+
+def is_over(pid: int, known: str | None) -> bool:
+    """Whether it can do nothing any more."""
+    return not lives(pid, known)
 
 
 def signal_to(pid: int, known: str | None, number: int) -> None:
@@ -112,6 +117,30 @@ def paused(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(process.status() == psutil.STATUS_STOPPED)
     return False
+
+
+def is_stopped(pid: int) -> bool:
+    """The same of a process by its id; one that is gone is not."""
+    try:
+        return paused(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def running(arguments: Sequence[str], folder: Path) -> list[int]:
+    """Processes of this user, or of the folder's owner, that were started with these arguments, and see that folder.
+
+    In a container, or anywhere else with files of its own, the same words may be another program's. Never this process.
+    """
+    there, found = folder.stat(), []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.cmdline()[1:] != [*arguments]:
+                continue
+            seen = Path(f"/proc/{process.pid}/root/{folder}").stat() if _PROC else there
+            if process.uids().effective in {os.geteuid(), there.st_uid} and os.path.samestat(seen, there):
+                found.append(process.pid)
+    return found
 
 
 def kill(process: psutil.Process) -> None:

@@ -31,9 +31,14 @@ def shop(shared: Cluster) -> Iterator[Cluster]:
     with maintenance.told(shared.project, "up"):
         assert up(shared, Quiet()).health is Health.HEALTHY
     assert guarding.found(shared.project)
-    wait_until(lambda: _watches(shared), deadline=60, waiting_for="the guard to watch")
+    await_watching(shared)
     yield shared
     await_whole(shared)
+
+
+def await_watching(cluster: Cluster) -> None:
+    """Its guard has seen everything that it needs."""
+    wait_until(lambda: _watches(cluster), deadline=60, waiting_for="the guard to watch")
 
 
 def _watches(cluster: Cluster) -> bool:

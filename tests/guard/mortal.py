@@ -38,6 +38,7 @@ class _Heal:
 
     noting = staticmethod(dying)
     begin, read, clear, settle, point_the_lost = heal.begin, heal.read, heal.clear, heal.settle, heal.point_the_lost
+    reserve = staticmethod(heal.reserve)
 
 
 def dies_starting(cluster: Cluster) -> None:
@@ -57,5 +58,5 @@ if __name__ == "__main__":
     cluster = Cluster.of(load(Path(sys.argv[1])))
     if sys.argv[2] in {"readmitted", "started"}:
         dies_starting(cluster)
-    with guarding.held(cluster.project):
-        Guard(cluster).run(threading.Event())
+    with guarding.held(cluster.project) as post:
+        Guard(cluster, post).run(threading.Event())

@@ -9,10 +9,10 @@ from haop.operations.cluster import Cluster
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
-from tests.disks import clear, fill, no_disks, small_disks
+from tests.disks import clear, fill, fill_folder, no_disks, small_disks, small_project
 from tests.guard.clients import clients
-from tests.guard.conftest import await_primary, await_whole
-from tests.guard.events import await_event
+from tests.guard.conftest import await_primary, await_watching, await_whole
+from tests.guard.events import await_event, events
 from tests.support import Quiet
 
 
@@ -49,3 +49,48 @@ def ended(cluster: Cluster) -> bool:
     except (HaopError, psycopg.Error):
         return cluster.engine.observe().primary is None or support.primary_of(cluster) != "db1"
     return False
+
+
+def test_a_full_disk_of_the_project_does_not_keep_the_guard_from_its_work(runtime: str) -> None:
+    """It fails over, writes down who may lack writes, and records the event once there is room."""
+    if problem := no_disks():
+        pytest.skip(problem)
+    with support.folder() as folder, small_project(runtime, folder) as shop:
+        up(shop, Quiet())
+        before, old = guarding.found(shop.project), support.primary_of(shop)
+        await_watching(shop)
+        with clients(shop) as at_work:
+            filler = fill_folder(shop.project.state)
+            shop.runtime.kill(old)
+            await_primary(shop, but=old)
+            at_work.await_writes()
+            assert guarding.found(shop.project) == before
+            for file in filler:
+                file.unlink()
+            assert "fenced" in await_event(shop, "guard failover")
+            await_whole(shop)
+        assert not at_work.lost()
+
+
+def test_a_full_disk_of_a_standby_does_not_end_the_guard(runtime: str) -> None:
+    if problem := no_disks():
+        pytest.skip(problem)
+    with support.folder() as folder:
+        shop = support.make_project(folder / "shop", runtime=runtime, guard=True)
+        with small_disks(shop, ["db2"], folder):
+            up(shop, Quiet())
+            before = guarding.found(shop.project)
+            await_watching(shop)
+            assert support.primary_of(shop) == "db1"
+            fill(shop, "db2")
+            shop.runtime.kill("db2")
+            # It cannot be started, or ends again at once.
+            wait_until(lambda: tried(shop), deadline=60, waiting_for="the guard to bring it back")
+            assert guarding.found(shop.project) == before
+            clear(shop, "db2")
+            await_whole(shop)
+            assert guarding.found(shop.project) == before
+
+
+def tried(cluster: Cluster) -> bool:
+    return len(events(cluster, "guard bring back")) > 0

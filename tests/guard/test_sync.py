@@ -1,15 +1,22 @@
 """Durability sync: whom the primary waits for, what is written down before it no longer does, and what follows."""
 
+import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from haop.errors import HaopError
+from haop.guard.quiet import Flushes, after
 from haop.model.status import Role
 from haop.operations import behind, guarding, status
 from haop.operations.cluster import Cluster
 from haop.operations.confirming import DEGRADE_SECONDS, STEADY_SECONDS, Confirming
 from haop.operations.up import up
+from haop.postgres.probing import Kept
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, only_local
@@ -46,6 +53,7 @@ def test_a_standby_is_written_down_before_it_is_not_waited_for_and_until_it_has_
         shop.runtime.kill(standby)
         assert keep(101.0) == keep(100.0 + DEGRADE_SECONDS) == ()
         assert standby in asked(shop)
+        making.unlink(missing_ok=True)
         making.mkdir()  # nothing can be written down
         with pytest.raises(HaopError, match="cannot write down who may lack acknowledged writes"):
             keep(102.0 + DEGRADE_SECONDS)
@@ -116,3 +124,65 @@ def test_a_guard_lets_writes_go_on_without_the_last_standby_and_waits_for_it_aga
             assert standby in asked(shop)
             at_work.await_writes()
         assert not at_work.lost()
+
+
+@only_local  # a sender is a process like any other
+def test_writes_do_not_wait_for_senders_that_are_stopped(runtime: str) -> None:
+    """Both ends say that they stream, until somebody's timeout: what is confirmed tells. Time is told to it."""
+    with (
+        support.folder() as folder,
+        support.running(support.make_project(folder / "shop", runtime=runtime, durability="sync", nodes=3)) as shop,
+    ):
+        up(shop, Quiet())
+        primary = support.primary_of(shop)
+        names = {node.name for node in shop.project.spec.nodes} - {primary}
+        confirming = Confirming(shop)
+        assert confirming.keep(shop.engine.observe(), 100.0) == ()
+        pids = support.sql(shop, primary, "SELECT pid FROM pg_stat_replication")
+        login, endpoint = shop.engine.admin, shop.runtime.endpoint(primary)
+        with Kept(endpoint, login) as watching, writing(shop, primary) as written:
+            found = look(watching, None, 100.0)
+            for (pid,) in pids:
+                os.kill(int(str(pid)), signal.SIGSTOP)
+            try:
+                written.set()
+                begun = found.flushed
+                wait_until(lambda: look(watching, found, 100.5).flushed > begun, deadline=30, waiting_for="a write")
+                found = look(watching, found, 100.5)
+                assert look(watching, found, 101.0).quiet == pytest.approx(dict.fromkeys(names, 0.5))
+                found = look(watching, found, 102.5)
+                confirming.keep(shop.engine.observe(), 102.5, quiet=found.quiet)
+                assert all(name in asked(shop) for name in names)
+                # Ten seconds after they confirmed last, whenever that was noticed.
+                at = 100.5 + DEGRADE_SECONDS
+                found = look(watching, found, at)
+                assert confirming.keep(shop.engine.observe(), at, quiet=found.quiet)
+                wait_until(lambda: asked(shop) == "", deadline=10, waiting_for="the names to be gone")
+                assert behind.names(shop.project) == names
+            finally:
+                for (pid,) in pids:
+                    os.kill(int(str(pid)), signal.SIGCONT)
+
+
+def look(server: Kept, before: Flushes | None, at: float) -> Flushes:
+    pulse = wait_until(lambda: server.ask(1.0), deadline=30, waiting_for="an answer")
+    assert pulse.flushed
+    return after(before, at, pulse.flushed, pulse.receivers)
+
+
+@contextmanager
+def writing(cluster: Cluster, node: str) -> Iterator[threading.Event]:
+    """A client that writes once, when it is told to, and waits for its confirmation."""
+    begin = threading.Event()
+
+    def write() -> None:
+        begin.wait()
+        support.sql(cluster, node, "CREATE TABLE waits AS SELECT 1")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield begin
+    finally:
+        begin.set()
+        thread.join()

@@ -17,6 +17,7 @@ import pytest
 from haop.errors import CommandFailed, HaopError, Refused
 from haop.guard.acts import Acts
 from haop.guard.decide import BringBack, Decision
+from haop.guard.trouble import Troubles
 from haop.operations import guarding, unit
 from haop.operations.cluster import Cluster
 from tests import support
@@ -128,6 +129,6 @@ def test_a_guard_is_stopped_without_a_question(shop: Cluster, haop: Haop) -> Non
 def test_what_failed_is_recorded_in_an_operators_words(shop: Cluster) -> None:
     for decision in get_args(Decision):
         assert re.fullmatch("[a-z ]+", decision.what), decision
-    Acts(shop).trouble(BringBack.what, HaopError("it does not start"), "db2")
+    Acts(shop, Troubles()).trouble(BringBack.what, HaopError("it does not start"), "db2")
     last = list(shop.project.events())[-1]
     assert (last.action, last.outcome, last.node) == ("guard bring back", "failed", "db2")

@@ -13,6 +13,7 @@ import pytest
 from haop.engines.salvage import _layout, _source, salvaged
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.acts import Acts
+from haop.guard.trouble import Troubles
 from haop.model.health import Health
 from haop.model.lsn import Lsn
 from haop.model.status import Reachable
@@ -406,7 +407,7 @@ def test_a_fenced_primary_is_not_primary_again_where_another_was_since(shop: Clu
     shop.runtime.kill(standby)
     support.by_hand(shop, standby, 'rm -rf "$PGDATA"/*')
     with pytest.raises(NoPrimary, match=f"{old} is not primary again: {standby} may have been since") as refused:
-        Acts(shop).reinstate("nobody is primary")
+        Acts(shop, Troubles()).reinstate("nobody is primary")
     assert f"haop failover --to {old} --accept-loss" in (refused.value.hint or "")
     with pytest.raises(NoPrimary):
         failover.execute(shop, old, quiet)

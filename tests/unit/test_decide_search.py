@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from haop.guard.seen import Miss
 from haop.model.probe import NoAnswer
 from tests.conftest import SEED
-from tests.unit.world import COMMAND, NO_WAL, PRIMARY, STEP, Guard, Server, World
+from tests.unit.world import COMMAND, NO_WAL, PRIMARY, STANDBY, STEP, Guard, Server, World
 
 pytestmark = pytest.mark.soak
 EXAMPLES = 20_000 if os.environ.get("HAOP_SOAK") else 800
@@ -59,6 +59,24 @@ def block(_: World, node: Server) -> None:
 def mend(world: World, _: Server) -> None:
     for node in world.nodes.values():
         node.blocked = node.cut = False
+
+
+def follow_another(world: World, node: Server) -> None:
+    """A standby follows another standby, which has a slot for it, or has none; it may not be consistent without."""
+    others = [each for each in world.nodes.values() if each is not node and each.data == STANDBY]
+    case = int(world.now / STEP) % 3
+    if node.data == STANDBY and others:
+        node.follows = others[0].name
+        others[0].slots = frozenset({node.name}) if case == 0 else frozenset()
+        node.process = "inconsistent" if case == 1 and node.process == "up" else node.process
+    elif node.process == "rejoining" and others:
+        node.told = others[0].name
+
+
+def restart_the_guard(world: World, _: Server) -> None:
+    """At whatever step it is."""
+    world.doomed = world.guard is not None
+    world.pending.append((world.now + 2 * STEP, partial(start_the_guard, world, _)))
 
 
 def be_slow(world: World, node: Server) -> None:
@@ -153,13 +171,16 @@ HAPPENINGS: dict[str, Callable[[World, Server], None]] = {
     for each in (
         kill, stop, hang, resume, cut, block, mend, be_slow, lose_the_disk, delete_the_data, refuse_promotion, start,
         end_sessions, restart, pause_the_guard, resume_the_guard, kill_the_guard, start_the_guard, freeze_the_guard,
-        lose_the_events, serve_by_hand,
+        lose_the_events, serve_by_hand, follow_another, restart_the_guard,
     )
 }  # fmt: skip
 PAUSES = st.sampled_from((0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 2.0, 3.0, 6.0, 15.0, 30.0))
 # Twice: what most bad days begin with.
 WHAT = st.sampled_from(
-    (*sorted(HAPPENINGS), *("kill", "hang", "cut", "kill_the_guard", "start_the_guard", "serve_by_hand") * 2)
+    (
+        *sorted(HAPPENINGS),
+        *("kill", "hang", "cut", "kill_the_guard", "start_the_guard", "serve_by_hand", "follow_another") * 2,
+    )
 )
 EVENTS = st.lists(st.tuples(PAUSES, WHAT, st.integers(0, 2)), max_size=20)
 

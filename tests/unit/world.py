@@ -67,7 +67,7 @@ class Server:
     wal: Wal = NO_WAL
     timeline: int = 1
     marker: str = ""
-    process: str = "dead"  # dead, starting, rejoining, up
+    process: str = "dead"  # dead, starting, rejoining, inconsistent (until it has received), up
     hung: bool = False
     by_hand: float | None = None  # since when somebody serves its data, fenced as they are
     cut: bool = False  # its stream from the primary
@@ -76,6 +76,8 @@ class Server:
     unreadable: bool = False  # its disk, by salvage
     promotable: bool = True
     follows: str = ""
+    told: str = ""  # whom it will follow once it has become a standby, whoever is primary then
+    slots: frozenset[str] = frozenset()  # of other standbys: left over from a time as primary
     since: float = 0.0  # the process is in that state
     restarts: bool = True  # the runtime's policy: by itself
     due: float | None = None  # the runtime is about to start it
@@ -210,15 +212,23 @@ class World:
 
     def _stream(self) -> None:
         for node in self.nodes.values():
-            if self.streams(node):
-                node.wal, node.timeline = self.nodes[node.follows].wal, self.nodes[node.follows].timeline
+            if self.receives(node):
+                source = self.nodes[node.follows]
+                node.wal, node.timeline = source.wal, source.timeline
+                node.process = "up"
+
+    def receives(self, node: Server) -> bool:
+        """Whether it receives from whomever it follows: from another standby it may, too, if that has a slot for it."""
+        receiving = node.process in {"up", "inconsistent"} and not node.hung and not node.cut
+        if node.data != STANDBY or not receiving or node.follows not in self.nodes:
+            return False
+        source = self.nodes[node.follows]
+        gives = source.serves and (source.data == PRIMARY or node.name in source.slots)
+        return source is not node and gives and not source.blocked and source.wal.begins_with(node.wal)
 
     def streams(self, node: Server) -> bool:
         """Whether it receives from a primary that lives."""
-        if node.data != STANDBY or not node.serves or node.cut or node.follows not in self.nodes:
-            return False
-        source = self.nodes[node.follows]
-        return source.writable and not source.blocked and source.wal.begins_with(node.wal)
+        return node.serves and self.receives(node) and self.nodes[node.follows].data == PRIMARY
 
     def healthy(self) -> bool:
         """One primary, and everybody else follows it."""
@@ -286,8 +296,10 @@ class World:
             if node.marker == "rewinding" or self.now - node.since > 15.0:
                 self.die(node)
         elif self.now - node.since >= 1.0:
-            node.data, node.marker, node.process = STANDBY, "", "up"
-            node.wal, node.timeline, node.follows = primary.wal, primary.timeline, primary.name
+            # What it was rewound with is not what it follows, where another was promoted in between.
+            node.data, node.marker, node.process = STANDBY, "", "inconsistent"
+            node.wal, node.timeline, node.follows = primary.wal, primary.timeline, node.told or primary.name
+            node.told = ""
         elif self.now - node.since >= 0.5 and node.marker == "rejoin" and node.data == PRIMARY:
             node.marker = "rewinding"
 
@@ -312,18 +324,31 @@ class World:
         had, node.session = node.session, node.runs and (node.session or node.serves)
         if self._reached(node):
             role = Role.PRIMARY if node.data == PRIMARY else Role.STANDBY
-            return Answer(node.name, self.now, role, node.timeline, streaming=self.streams(node))
+            fed = frozenset(n.name for n in self.nodes.values() if n.follows == node.name and self.receives(n))
+            # A receiver that is refused again and again looks like one that receives.
+            asks = node.data == STANDBY and node.follows in self.nodes and self.nodes[node.follows].serves
+            return Answer(node.name, self.now, role, node.timeline, receiving=asks, receivers=fed)
         if not node.runs:
             return Miss(node.name, self.now, NoAnswer.LOST if had else NoAnswer.REFUSED, "gone")
-        starting = node.process == "starting" and not node.hung and not node.blocked
+        starting = node.process in {"starting", "inconsistent"} and not node.hung and not node.blocked
         return Miss(node.name, self.now, NoAnswer.STARTING if starting else NoAnswer.SILENT, "late")
 
     def look(self, name: str) -> Look:
         """As Acts.look: the runtime's word."""
         node = self.nodes[name]
         state = State.RUNNING if node.runs else State.STOPPED if node.data else State.ABSENT
+        follows = node.follows if node.process == "inconsistent" else None
         intruder = "somebody" if node.by_hand is not None else None
-        return Look(name, self.now, state, node.fenced, node.data == PRIMARY, node.on_its_way, intruder=intruder)
+        return Look(
+            name,
+            self.now,
+            state,
+            node.fenced,
+            node.data == PRIMARY,
+            node.on_its_way,
+            intruder=intruder,
+            follows=follows,
+        )
 
 
 class Guard:
@@ -528,7 +553,7 @@ class Guard:
             raise Failed
         elif node.serves and not node.blocked and primaries[0].wal.begins_with(node.wal):
             node.follows = primaries[0].name
-        else:
+        elif node.process != "inconsistent" or node.follows != primaries[0].name:
             self._restart_as_standby(node)
 
     def _end_intruder(self, node: Server) -> None:

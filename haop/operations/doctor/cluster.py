@@ -104,6 +104,7 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("fence-broken", "nothing serves the data of a fenced node", _SECOND_PRIMARY),
     _check("interrupted", "nothing was interrupted", "A fault that nobody healed is an outage that waits.", _nothing),
     _check("guard-absent", "a guard watches", "Nobody else replaces a primary that is gone."),
+    _check("guard-stalled", "the guard works", "A guard that is stopped by a signal, or hangs, replaces nobody."),
     _check("guard-paused", "the guard is not paused", "A pause that somebody forgot is no guard."),
     _check("folder-lost", "nodes run with files that are there", _FOLDER, _observed),
     _check("foreign-node", "all nodes come from one cluster", _STRANGE, _everybody),

@@ -17,6 +17,7 @@ SELECT
         ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8
     END AS lag_seconds,
     receiver.status AS receiver,
+    CASE WHEN recovering THEN current_setting('primary_conninfo') END AS upstream,
     CASE WHEN NOT recovering THEN coalesce(
         (pg_stat_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '.history', true)).modification,
         (pg_stat_file('PG_VERSION')).modification)

@@ -1,5 +1,6 @@
--- Primary or standby, on which timeline, and who confirms? One row, as cheap as can be: it is asked twice a second.
--- A standby's timeline is its receiver's, else 0; PostgreSQL 15 and newer; needs a superuser.
+-- Primary or standby, on which timeline, who confirms, who receives and how far has each flushed, and how far has this
+-- server? One row, as cheap as can be: it is asked twice a second. A standby's timeline is its receiver's, else 0; that
+-- its receiver is connected does not say to whom, nor that it is given anything. PostgreSQL 15 and newer; needs a superuser.
 SELECT
     pg_is_in_recovery(),
     CASE
@@ -10,4 +11,9 @@ SELECT
         current_setting('synchronous_standby_names')
         || (SELECT string_agg(' ' || application_name || ' ' || state || ' ' || sync_state, ',' ORDER BY application_name)
             FROM pg_stat_replication)
-    END
+    END,
+    CASE WHEN NOT pg_is_in_recovery() THEN
+        (SELECT json_object_agg(application_name, coalesce(flush_lsn, '0/0'))
+            FROM pg_stat_replication WHERE state IN ('catchup', 'streaming'))
+    END,
+    CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END

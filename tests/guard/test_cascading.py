@@ -1,0 +1,125 @@
+"""A standby that follows another standby, or asks it in vain, is led to the primary: by the guard, and by commands."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from haop.operations import guarding, rejoin
+from haop.operations.cluster import Cluster
+from haop.operations.up import up
+from haop.waiting import wait_until
+from tests import support
+from tests.support import Quiet
+
+_QUICK = {"autovacuum": "off", "checkpoint_timeout": "1h"}  # nothing but the test writes a checkpoint
+
+
+@pytest.fixture(scope="module")
+def three(runtime: str) -> Iterator[Cluster]:
+    with (
+        support.folder() as folder,
+        support.running(
+            support.make_project(
+                folder / "shop", runtime=runtime, nodes=3, durability="sync", parameters=_QUICK, guard=True
+            )
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def shop(three: Cluster) -> Cluster:
+    """Whole, and its guard does not work yet."""
+    up(three, Quiet())
+    guarding.stop(three.project)
+    return three
+
+
+@pytest.mark.parametrize("slot", [True, False], ids=["cascades", "asks in vain"])
+def test_the_guard_leads_a_standby_to_the_primary(shop: Cluster, slot: bool) -> None:
+    primary, near, far = names(shop)
+    follow(shop, far, near, slot=slot)
+    guarding.ensure(shop.project)
+    wait_until(lambda: shop.engine.observe().streams(far), deadline=60, waiting_for="it to stream from the primary")
+    assert upstream(shop, far) == shop.runtime.places()[primary].port
+
+
+def test_the_guard_leads_a_standby_that_lets_nobody_in_to_the_primary(shop: Cluster) -> None:
+    _, near, far = names(shop)
+    leave_inconsistent(shop, far, near)
+    guarding.ensure(shop.project)
+    wait_until(lambda: shop.engine.observe().streams(far), deadline=90, waiting_for="it to stream from the primary")
+
+
+@pytest.mark.parametrize("command", ["up", "rejoin"])
+def test_commands_lead_a_standby_that_lets_nobody_in_to_the_primary(shop: Cluster, command: str) -> None:
+    _, near, far = names(shop)
+    leave_inconsistent(shop, far, near)
+    if command == "up":
+        up(shop, Quiet())
+    else:
+        rejoin.execute(shop, far, lambda _event, _node: None)
+    assert shop.engine.observe().streams(far)
+
+
+def names(cluster: Cluster) -> tuple[str, str, str]:
+    """The primary, and two standbys."""
+    primary = support.primary_of(cluster)
+    near, far = (node.name for node in cluster.project.spec.nodes if node.name != primary)
+    return primary, near, far
+
+
+def upstream(cluster: Cluster, node: str) -> int:
+    return int(str(support.sql(cluster, node, "SELECT sender_port FROM pg_stat_wal_receiver")[0][0]))
+
+
+def follow(cluster: Cluster, far: str, near: str, *, slot: bool) -> None:
+    """A running standby follows another, which has a slot for it or not."""
+    if slot:
+        support.sql(cluster, near, f"SELECT pg_create_physical_replication_slot('{far}', true)")
+    cluster.engine.point(far, near)
+    wait_until(lambda: not cluster.engine.observe().streams(far), deadline=30, waiting_for="it to leave the primary")
+
+
+def leave_inconsistent(cluster: Cluster, far: str, near: str) -> None:
+    """It lacks WAL that it needs to become consistent, and asks another standby for it, which has no slot for it."""
+    primary = support.primary_of(cluster)
+    support.sql(cluster, primary, "CHECKPOINT")
+    replayed(cluster, far)
+    support.sql(cluster, primary, "CREATE TABLE wal (id int)")
+    for _ in range(2):
+        support.sql(cluster, primary, "SELECT pg_switch_wal()")
+        support.sql(cluster, primary, "INSERT INTO wal VALUES (1)")
+    # Files are removed only once the control file says that what comes before is needed.
+    support.sql(cluster, primary, "DROP TABLE wal")
+    replayed(cluster, far)
+    cluster.runtime.stop(far)
+    place, mine = cluster.runtime.places()[near], cluster.runtime.places()[primary]
+    support.sql(cluster, near, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    support.by_hand(
+        cluster, far,
+        f"sed -i 's/host={mine.host} port={mine.port}/host={place.host} port={place.port}/' "
+        '"$PGDATA/postgresql.auto.conf"; cd "$PGDATA/pg_wal"; '
+        """first=$(pg_controldata -D "$PGDATA" | sed -n "s/^Latest checkpoint's REDO WAL file: *//p"); """
+        'for file in ????????????????????????; do if [ "$file" \\> "$first" ]; then rm "$file"; fi; done',
+    )  # fmt: skip
+    cluster.runtime.pause(primary)  # so that the node script finds none, and leaves it as it was told
+    try:
+        cluster.runtime.start(cluster.services()[far])
+        consistent = "in recovery, not yet consistent"
+        wait_until(lambda: reason(cluster, far) == consistent, deadline=60, waiting_for="it to let nobody in")
+    finally:
+        cluster.runtime.resume(primary)
+    wait_until(lambda: cluster.engine.observe().primary, deadline=30, waiting_for="the primary to go on")
+
+
+def reason(cluster: Cluster, node: str) -> str:
+    return str(getattr(cluster.engine.observe().node(node), "reason", ""))
+
+
+def replayed(cluster: Cluster, node: str) -> None:
+    end = support.sql(cluster, support.primary_of(cluster), "SELECT pg_current_wal_flush_lsn()::text")[0][0]
+    wait_until(
+        lambda: support.sql(cluster, node, f"SELECT pg_last_wal_replay_lsn() >= '{end}'") == [(True,)],
+        deadline=60, waiting_for="it to replay everything",
+    )  # fmt: skip
