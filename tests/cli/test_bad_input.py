@@ -444,11 +444,12 @@ def on_live(haop: Haop, live: Cluster) -> Iterator[Callable[..., support.Finishe
 def test_a_wrong_password_is_told_as_that(on_live: Haop, live: Cluster) -> None:
     edit(live.project.root / ".env", "^POSTGRES_PASSWORD=.*", "POSTGRES_PASSWORD=wrong")
     found = on_live("status")
-    assert found.code == 4
+    assert found.code == 3, "its primary lives"
     assert found.out.count("the server rejects the password that .env holds") >= 2
     before = snapshot(live.project.root)
     refused = on_live("failover", "--yes")
-    assert refused.code == 4, "no standby answers: nothing is fenced, nothing promoted"
+    assert refused.code == 2
+    assert "runs as primary and refuses haop" in refused.err
     assert snapshot(live.project.root) == before
     edit(live.project.root / ".env", "^POSTGRES_PASSWORD=.*", f"POSTGRES_PASSWORD={live.secrets.postgres_password}")
     assert on_live("status").code == 0
