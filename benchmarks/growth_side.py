@@ -65,11 +65,13 @@ def _open(cluster: Cluster) -> Iterator["psycopg.Connection[tuple[object, ...]]"
 
 
 def log_bound(megabytes: int) -> Figures:
-    """What is on disk once a running server has logged so much."""
+    """What is on disk once a running server has logged so much, 5 MB each two seconds."""
     with _cluster() as cluster:
-        say = f"DO $$ BEGIN FOR i IN 1..{10 * megabytes} LOOP RAISE LOG '%', repeat('x', 100000); END LOOP; END $$"
+        say = b"DO $$ BEGIN FOR i IN 1..50 LOOP RAISE LOG '%', repeat('x', 100000); END LOOP; END $$"
         with connected(cluster.runtime.endpoint("db1"), cluster.engine.admin, answer_seconds=600) as link:
-            link.execute(say.encode())
+            for _ in range(megabytes // 5):
+                link.execute(say)
+                time.sleep(2)
         time.sleep(_SETTLE_SECONDS)
         support.sql(cluster, "db1", "DO $$ BEGIN RAISE LOG 'the last'; END $$")
         time.sleep(1)
