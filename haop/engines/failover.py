@@ -93,7 +93,7 @@ class Failover:
         try:
             if self._terms.salvage:
                 dead = [*planned.fence, *_fenced_primaries(engine, status)]
-                found = salvaged(engine.runtime, dead, name, standby)
+                found = salvaged(engine.runtime, dead, name, standby, engine.timelines.highest(status))
                 others = self._terms.last - {found.node, name} if found.complete else ()
                 if gone := [other for other in others if engine.is_empty(other)]:
                     found = replace(found, node=None, end=None, trouble=f"{' or '.join(gone)} was primary last")

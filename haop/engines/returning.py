@@ -36,7 +36,7 @@ def bring_back(engine: StreamingEngine, name: str, *, rebuild: bool) -> str:
         raise HaopError(f"{primary} no longer has the WAL that {name} needs", hint=f"haop rebuild {name}")
     try:
         engine.restart_as_standby(status, name)
-    except HaopError:  # a rewind of its data was interrupted
+    except HaopError:  # it can neither follow nor be rewound
         if not rebuild:
             raise
         return _clone(engine, status, name, primary)

@@ -37,7 +37,9 @@ class _UnreadableError(HaopError):
         self.node = node
 
 
-def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: BoundedConnection) -> Salvage:
+def salvaged(
+    runtime: Runtime, dead: Sequence[str], standby: str, connection: BoundedConnection, highest: int = 0
+) -> Salvage:
     """Let a standby replay what the last primary had and it lacks.
 
     Args:
@@ -45,6 +47,7 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
         dead: fenced nodes with the data of a primary; those of earlier timelines are passed over.
         standby: that is going to be promoted.
         connection: to it.
+        highest: timeline that may have been promoted to.
 
     Returns:
         What was replayed, and what not: it raises only where the standby does not answer. Something may be lent after
@@ -54,7 +57,7 @@ def salvaged(runtime: Runtime, dead: Sequence[str], standby: str, connection: Bo
     at = replication.advance(connection)
     found = Salvage(node=None, standby=standby, begin=at.received, end=None, reached=at.received, seconds=0.0)
     try:
-        node, timeline, unread = _last_primary(runtime, dead, at)
+        node, timeline, unread = _last_primary(runtime, dead, at, highest)
         found = replace(found, node=node)
         layout = _layout(runtime, node, timeline, at)
         wal = Wal(_source(runtime, node), layout)
@@ -114,7 +117,7 @@ def _replayed(connection: BoundedConnection, found: Salvage, reached: Lsn, end: 
     return replace(found, reached=max(found.begin, reached), trouble=why)
 
 
-def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[str, int, str]:
+def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance, highest: int) -> tuple[str, int, str]:
     """The node that was primary last, as far as can be told; the timeline of its data; why others cannot be read.
 
     Raises:
@@ -124,7 +127,7 @@ def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[s
     unread: dict[str, str] = {}
     for name in dict.fromkeys(dead):
         try:
-            timeline = _timeline(runtime, name, at)
+            timeline = _timeline(runtime, name, at, highest)
         except (HaopError, OSError) as error:
             unread[name] = _reason(error)
             continue
@@ -140,20 +143,23 @@ def _last_primary(runtime: Runtime, dead: Sequence[str], at: Advance) -> tuple[s
     return node, last, "; ".join(f"{name}: {why}" for name, why in unread.items())
 
 
-def _timeline(runtime: Runtime, name: str, at: Advance) -> int:
+def _timeline(runtime: Runtime, name: str, at: Advance, highest: int) -> int:
     """The timeline of a primary's data; the control file, which lags, is read only where its WAL does not tell."""
-    timeline = _newest(runtime, name, at.timeline)
+    timeline = _newest(runtime, name, at.timeline, highest)
     here = Layout(system=at.system, segment=at.segment, page=at.page, timeline=at.timeline, forks=at.forks)
     if timeline > at.timeline or runtime.holds(name, _WAL / here.name(at.received.position // at.segment)):
         return timeline
-    return _newest(runtime, name, control.parse(runtime.read(name, control.PATH) or b"").timeline)
+    return _newest(runtime, name, control.parse(runtime.read(name, control.PATH) or b"").timeline, highest)
 
 
-def _newest(runtime: Runtime, name: str, timeline: int) -> int:
-    """A primary's timeline is the last of those that have a history."""
-    while runtime.holds(name, _WAL / f"{timeline + 1:08X}.history"):
+def _newest(runtime: Runtime, name: str, timeline: int, highest: int) -> int:
+    """A primary's timeline is the last of those that have a history; numbers in between may be other nodes'."""
+    newest = timeline
+    while timeline < max(highest, newest + 1):
         timeline += 1
-    return timeline
+        if runtime.holds(name, _WAL / f"{timeline:08X}.history"):
+            newest = timeline
+    return newest
 
 
 def _layout(runtime: Runtime, node: str, timeline: int, at: Advance) -> Layout:
@@ -163,9 +169,12 @@ def _layout(runtime: Runtime, node: str, timeline: int, at: Advance) -> Layout:
         HaopError: its history is gone, or the standby cannot go down its timeline.
     """
     forks = at.forks
-    if timeline > at.timeline:
+    if timeline > 1:
         history = runtime.read(node, _WAL / f"{timeline:08X}.history")
-        forks = observe.forks((history or b"").decode())
+        forks = observe.forks((history or b"").decode()) if timeline > at.timeline or history else at.forks
+    if forks[: len(at.forks)] != at.forks:
+        raise HaopError(f"timeline {at.timeline}, which {at.received} is on, is not the one that {node} had")
+    if timeline > at.timeline:
         fork = next((fork for fork in forks if fork.timeline == at.timeline), None)
         if fork is None or fork.at < at.received:
             left = f"left it at {fork.at}" if fork else "does not come from it"

@@ -10,6 +10,7 @@ from haop.engines.candidate import absent
 from haop.engines.observation import observe_cluster
 from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
+from haop.engines.timelines import Timelines
 from haop.errors import HaopError, Refused
 from haop.model import session
 from haop.model.health import paused, resume
@@ -31,8 +32,9 @@ REJOIN_SECONDS = 300.0
 class StreamingEngine:
     """Fences and promotes by itself: its runtime owns every process, so no quorum is needed."""
 
-    def __init__(self, spec: ClusterSpec, runtime: Runtime, secrets: Secrets, tls: Path) -> None:
+    def __init__(self, spec: ClusterSpec, runtime: Runtime, secrets: Secrets, tls: Path, timelines: Timelines) -> None:
         self.spec = spec
+        self.timelines = timelines
         self.runtime = runtime
         self.sync = spec.durability is Durability.SYNC
         self._secrets = secrets
@@ -139,6 +141,7 @@ class StreamingEngine:
         """What a node was lent for a promotion is gone from it, and its own settings are back; safe to repeat."""
         with connected(self.runtime.endpoint(name), self.admin) as connection:
             replay.put_back(connection)
+            replication.fill_histories(connection)
         self.runtime.take_back(name)
 
     def crown(self, connection: BoundedConnection, status: ClusterStatus, name: str, note: Note) -> None:
@@ -148,13 +151,17 @@ class StreamingEngine:
         until one has joined.
         """
         fences.require(self.runtime, self.spec, name)
+        highest = self.timelines.highest(status)
+        self.timelines.note(highest + 1)
         note("promoting", name)
         if self.sync:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
-        self._promote(connection, name, note)
+        with replication.above_timeline(connection, highest):
+            self._promote(connection, name, note)
         note("promoted", name)
         try:  # whatever becomes of them, it is primary: who brings the others back makes what is missing
             with connected(self.runtime.endpoint(name), self.admin) as another:
+                replication.fill_histories(another)
                 replication.ensure_slots(another, [n.slot for n in self.spec.nodes if n.name != name])
         except HaopError as error:
             note(f"lacks slots: {error.message}", name)
@@ -278,6 +285,9 @@ class StreamingEngine:
             return Rejoining(f"{node} streams from {primary} already; nothing to do")
         if slot and slot.wal_status == "lost" and not self.runtime.rebuilding(node):
             raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
+        if status.node(node).service.needs_rebuild:
+            told = f"{node} can neither follow {primary} nor be rewound"
+            raise Refused(told, hint=f"clone it again: haop rebuild {node}")
         if not self.needs_rewind(status, node):
             return Rejoining(f"start {node}; it follows {primary}")
         told = f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"

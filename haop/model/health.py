@@ -205,6 +205,8 @@ def _unreachable(node: Unreachable) -> Finding:
             message=refusal(node), hint=remedy(node),
         )  # fmt: skip
     match node.service:
+        case service if service.needs_rebuild:
+            hint = f"its data can neither follow nor be rewound; clone it again: haop rebuild {node.name}"
         case service if service.fenced:
             hint = f"it was fenced before another node was promoted; make it a standby: haop rejoin {node.name}"
         case service if service.state is State.PAUSED:

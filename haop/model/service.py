@@ -42,6 +42,7 @@ class ServiceState:
     origin: str | None = None  # the project's folder that it was started from, where it runs
     lost: bool = False  # what it was started with is there no more: it cannot be started from there again
     intruder: str | None = None  # what serves its data, though they are fenced
+    needs_rebuild: bool = False  # it is fenced, and nothing less makes it a standby
 
 
 @dataclass(frozen=True, slots=True)

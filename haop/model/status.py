@@ -185,9 +185,22 @@ class ClusterStatus:
             and node.server.role is Role.STANDBY
             and node.server.receiver == "streaming"
             and node.server.timeline == self.primary.server.timeline
+            and not self._has_anothers(node.server)
             and sender is not None
             and sender.state == "streaming"
         )
+
+    def _has_anothers(self, server: Server) -> bool:
+        """Whether it has a timeline of which the primary's has the number, and nothing more: both know their forks."""
+        primary = self.primary
+        if (
+            primary is None
+            or server.timeline != primary.server.timeline
+            or not server.forks
+            or not primary.server.forks
+        ):
+            return False
+        return server.forks != primary.server.forks
 
     def lag_bytes(self, node: Reachable) -> int | None:
         """WAL that the primary has written and that standby has not replayed, in bytes."""
@@ -200,6 +213,8 @@ class ClusterStatus:
         if not self.primary or node is self.primary or self.streams(node.name):
             return None
         primary = self.primary.server
+        if self._has_anothers(node.server):
+            return f"its timeline {node.server.timeline} is not the one that {self.primary.name} has under that number"
         if node.server.timeline > primary.timeline:
             return f"it is on timeline {node.server.timeline}, {self.primary.name} on {primary.timeline}"
         fork = next((fork for fork in primary.forks if fork.timeline == node.server.timeline), None)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from haop.engines.streaming import StreamingEngine
+from haop.engines.timelines import Timelines
 from haop.errors import BadConfiguration, Refused
 from haop.model.service import Service
 from haop.model.table import nearest
@@ -37,7 +38,8 @@ class Cluster:
                 hint="each role may do one thing and nothing else; rename one of them",
             )
         runtime = _runtime(project, secrets)
-        engine = StreamingEngine(project.spec, runtime, secrets, project.state / "tls")
+        timelines = Timelines(project.state / "guard" / "timeline", runtime, [node.name for node in project.spec.nodes])
+        engine = StreamingEngine(project.spec, runtime, secrets, project.state / "tls", timelines)
         return cls(project, secrets, runtime, engine)
 
     def services(self) -> Mapping[str, Service]:

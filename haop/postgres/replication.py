@@ -18,6 +18,9 @@ from haop.postgres.connection import BoundedConnection
 from haop.postgres.observe import forks
 from haop.postgres.queries import query
 
+# What stands in a history file of a timeline that is another node's: a comment.
+_ANOTHERS = "# of another node"
+
 
 def promote(connection: BoundedConnection) -> None:
     """Ask a standby to end recovery; returns at once.
@@ -140,6 +143,39 @@ def restoring_from(connection: BoundedConnection, folder: PurePosixPath) -> Iter
         yield
     finally:
         _set(connection, primary_conninfo=followed)
+
+
+@contextmanager
+def above_timeline(connection: BoundedConnection, highest: int) -> Iterator[None]:
+    """Let a standby that is promoted meanwhile take a number above that one.
+
+    Where it looks for the history of a timeline that it does not have itself, it finds one in which it does not come:
+    it neither follows that nor takes its number. What was changed for a promotion is put back at the end.
+    """
+    own = advance(connection).timeline
+    if highest > own:
+        row = connection.execute("SHOW restore_command").fetchone()
+        before = str(row[0]) if row and row[0] else "false"
+        others = "|".join(f"{timeline:08X}.history" for timeline in range(own + 1, highest + 1))
+        strange = f'test ! -f "pg_wal/%f" && echo "{_ANOTHERS}" >"%p"'
+        replay.override(connection, "restore_command", f"case %f in {others}) {strange} ;; *) {before} ;; esac")
+    try:
+        yield
+    finally:
+        if highest > own:
+            with suppress(errors.Error):  # else who tidies up will see it, or the node script
+                replay.put_back(connection)
+
+
+def fill_histories(connection: BoundedConnection) -> None:
+    """Give a primary a history file for each number below its own; no harm on a standby.
+
+    Its standbys ask for all of them, and get no stream where one is missing (walreceiver.c,
+    "WalRcvFetchTimeLineHistoryFiles").
+    """
+    for (path,) in connection.execute(query("histories_missing")).fetchall():
+        copy = sql.SQL("COPY (SELECT {}) TO {}").format(sql.Literal(_ANOTHERS), sql.Literal(path))
+        connection.execute(copy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

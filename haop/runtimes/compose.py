@@ -137,7 +137,10 @@ class ComposeRuntime(ContainerFiles):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
         fenced, told = self._fence.keeps_back(name), container_logs.told(state)
-        return ServiceState(State.STOPPED if data else State.ABSENT, fenced, told, image, intruder=intruder)
+        return ServiceState(
+            State.STOPPED if data else State.ABSENT, fenced, told, image, intruder=intruder,
+            needs_rebuild=fenced and markers.needs_rebuild(self._fence.word(name)),
+        )  # fmt: skip
 
     def start(self, service: Service) -> None:
         """Start its container, made anew where it is missing; the engine may start it again by itself from now on."""

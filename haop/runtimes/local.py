@@ -122,7 +122,8 @@ class LocalRuntime:
             state = State.PAUSED if processes.paused(process) else State.RUNNING
             return ServiceState(state, fenced, origin=str(before.parents[3]), lost=before != data, intruder=intruder)
         if (data / "PG_VERSION").exists():
-            return ServiceState(State.STOPPED, fenced, intruder=intruder)
+            needs_rebuild = markers.needs_rebuild(self._folders.word(name))
+            return ServiceState(State.STOPPED, fenced, intruder=intruder, needs_rebuild=needs_rebuild)
         port = self._spec.node(name).port
         holder = processes.port_holder(port)
         return ServiceState(State.ABSENT, fenced, remark=f"port {port} is in use by {holder}" if holder else None)

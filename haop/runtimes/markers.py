@@ -3,6 +3,7 @@
 from haop.errors import HaopError
 
 FENCED, REJOIN, REINSTATE, REWINDING, REBUILD = "fenced", "rejoin", "reinstate", "rewinding", "rebuild"
+STRANDED = "stranded"  # fenced, and whole; but only a clone in its place can follow the primary
 
 
 def is_rebuild(word: str) -> bool:
@@ -24,13 +25,22 @@ def is_on_its_way(word: str) -> bool:
     return word in {REJOIN, REWINDING} or is_rebuild(word)
 
 
+def needs_rebuild(word: str) -> bool:
+    """Whether nothing less than a rebuild makes it a standby.
+
+    >>> needs_rebuild("rewinding"), needs_rebuild("stranded"), needs_rebuild("fenced"), needs_rebuild("rebuild")
+    (True, True, False, False)
+    """
+    return word in {REWINDING, STRANDED}
+
+
 def fenced(word: str) -> str:
     """What a fence makes of it: an interrupted rewind, and what a rebuild gives back, are not forgotten.
 
     >>> fenced(""), fenced("rejoin"), fenced("rewinding"), fenced("rebuild rewinding")
     ('fenced', 'fenced', 'rewinding', 'rebuild rewinding')
     """
-    return word if word == REWINDING or is_rebuild(word) else FENCED
+    return word if needs_rebuild(word) or is_rebuild(word) else FENCED
 
 
 def readmitted(name: str, word: str, *, rebuild: bool = False) -> str:
@@ -40,13 +50,18 @@ def readmitted(name: str, word: str, *, rebuild: bool = False) -> str:
     ('rejoin', 'rebuild fenced', 'rebuild')
 
     Raises:
-        HaopError: a rewind was interrupted, and left data that only a rebuild replaces.
+        HaopError: only a rebuild makes it a follower.
     """
     if is_rebuild(word):
         return word
     if rebuild:
         return f"{REBUILD} {word}".strip()
     _require_whole(name, word)
+    if word == STRANDED:
+        raise HaopError(
+            f"{name} cannot become a standby with the data that it has: it can neither follow nor be rewound",
+            hint=f"clone it again: haop rebuild {name}",
+        )
     return REJOIN
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from haop.engines.base import Terms
 from haop.errors import HaopError, Refused
 from haop.model.health import Health
 from haop.model.service import State
@@ -208,6 +209,30 @@ def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) ->
     with pytest.raises(HaopError, match="an interrupted pg_rewind left"):
         up(shop, Quiet())
     support.set_aside(shop, standby)
+
+
+def test_a_rewind_that_was_killed_before_it_changed_anything_is_tried_again(shop: Cluster) -> None:
+    old, new = support.primary_of(shop), support.standby_of(shop)
+    support.cut_stream(shop, new)
+    support.sql(shop, old, "CREATE TABLE lost AS SELECT 1")
+    shop.runtime.kill(old)
+    shop.engine.failover(None, silent, terms=Terms(salvage=False))
+    runtime = support.local(shop)
+    real, hanging = runtime._bindir, shop.project.state / "hanging"
+    hanging.mkdir(mode=0o755)
+    for program in real.iterdir():
+        (hanging / program.name).symlink_to(program)
+    (hanging / "pg_rewind").unlink()
+    (hanging / "pg_rewind").write_text('#!/bin/sh\ntouch "$PGDATA.begun"\nexec sleep 60\n')
+    (hanging / "pg_rewind").chmod(0o755)
+    runtime.readmit(old)
+    runtime._bindir = hanging
+    runtime.start(shop.engine.services()[old])
+    wait_until((home(shop, old) / "data.begun").exists, deadline=60, waiting_for="pg_rewind to begin")
+    runtime.kill(old)
+    runtime._bindir = real
+    assert rejoin.execute(shop, old, silent).startswith("rewind: to 0/")
+    shutil.rmtree(hanging)
 
 
 @pytest.mark.parametrize("how", ["by itself", "by up"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from haop.engines.base import Terms
+from haop.engines.returning import bring_back
+from haop.errors import HaopError, Refused
 from haop.model.health import Health
 from haop.model.service import State
 from haop.operations import failover, rejoin, status
@@ -58,6 +60,38 @@ def test_a_fenced_standby_comes_back_by_following(shop: Cluster) -> None:
     assert not shop.runtime.state(standby).fenced
     assert shop.engine.observe().streams(standby)
     replayed(shop, standby, "after_the_fence")
+
+
+def diverged_and_fenced(cluster: Cluster) -> tuple[str, str]:
+    """A failover without salvage: the old primary has a table that nobody else has; both names."""
+    old, new = support.primary_of(cluster), support.standby_of(cluster)
+    support.cut_stream(cluster, new)
+    support.sql(cluster, old, "CREATE TABLE lost AS SELECT 1")
+    cluster.runtime.kill(old)
+    assert cluster.engine.failover(None, silent, terms=Terms(salvage=False)).node == new
+    return old, new
+
+
+def test_where_only_a_rebuild_helps_everybody_says_so_and_the_data_stay_whole(shop: Cluster) -> None:
+    """What keeps pg_rewind from its work is found out before it changes anything."""
+    old, new = diverged_and_fenced(shop)
+    grant = "EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean)"
+    role = support.sql(shop, new, "SELECT rolname FROM pg_roles WHERE rolname LIKE '%rewind%'")[0][0]
+    support.sql(shop, new, f"REVOKE {grant} FROM {role}")
+    with pytest.raises(HaopError, match=f"haop rebuild {old}"):
+        rejoin.execute(shop, old, silent)
+    found = next(f for f in status.observe(shop).findings if f.node == old and f.code == "fenced")
+    assert f"haop rebuild {old}" in (found.hint or "")
+    with pytest.raises(Refused) as refused:
+        rejoin.plan(shop, old)
+    assert f"haop rebuild {old}" in (refused.value.hint or "")
+    with pytest.raises(HaopError) as denied:
+        bring_back(shop.engine, old, rebuild=False)
+    assert f"haop rebuild {old}" in (denied.value.hint or "")
+    assert "shut down" in support.by_hand(shop, old, 'pg_controldata -D "$PGDATA"'), "it has recovered, and no more"
+    support.sql(shop, new, f"GRANT {grant} TO {role}")
+    assert bring_back(shop.engine, old, rebuild=True) == f"clones {new}"
+    shop.engine.await_streaming(frozenset({old}), 120)
 
 
 def test_a_standby_that_crashed_while_it_streamed_and_was_fenced_comes_back_by_following(shop: Cluster) -> None:

@@ -38,7 +38,7 @@ def fenced_restarts(facts: Facts) -> Told:
 
 def fenced_and_restarted(seen: ContainerSeen) -> bool:
     """Whether a node that must not start has a policy that starts it."""
-    return seen.fence in {"fenced", "rewinding"} and not seen.running and seen.restart != "no"
+    return seen.fence in {"fenced", "rewinding", "stranded"} and not seen.running and seen.restart != "no"
 
 
 @_check(

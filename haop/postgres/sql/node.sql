@@ -3,12 +3,7 @@
 -- A primary's timeline is in the name of its WAL file: its control file lags until a checkpoint.
 SELECT
     CASE WHEN recovering THEN 'standby' ELSE 'primary' END AS role,
-    CASE
-        WHEN recovering THEN coalesce(receiver.received_tli, greatest(
-            recovery.min_recovery_end_timeline, checkpoint.timeline_id,
-            (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$')))
-        ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
-    END AS timeline,
+    timeline,
     CASE WHEN recovering THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn,
     CASE WHEN recovering THEN pg_last_wal_receive_lsn() END::text AS received_lsn,
     CASE
@@ -19,12 +14,9 @@ SELECT
     receiver.status AS receiver,
     CASE WHEN recovering THEN current_setting('primary_conninfo') END AS upstream,
     CASE WHEN NOT recovering THEN coalesce(
-        (pg_stat_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '.history', true)).modification,
-        (pg_stat_file('PG_VERSION')).modification)
+        (pg_stat_file(history, true)).modification, (pg_stat_file('PG_VERSION')).modification)
     END AS primary_since,
-    CASE WHEN NOT recovering THEN pg_read_file(
-        'pg_wal/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '.history', 0, 1048576, true)
-    END AS history,
+    pg_read_file(history, 0, 1048576, true) AS history,
     current_setting('synchronous_standby_names') AS synchronous_standby_names,
     current_setting('server_version_num')::int AS version_num,
     control.system_identifier::text AS system_identifier,
@@ -36,3 +28,10 @@ CROSS JOIN pg_control_system() AS control
 CROSS JOIN pg_control_checkpoint() AS checkpoint
 CROSS JOIN pg_control_recovery() AS recovery
 LEFT JOIN pg_stat_wal_receiver AS receiver ON true
+CROSS JOIN LATERAL (SELECT CASE
+        WHEN recovering THEN coalesce(receiver.received_tli, greatest(
+            recovery.min_recovery_end_timeline, checkpoint.timeline_id,
+            (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$')))
+        ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
+    END AS timeline) AS numbered
+CROSS JOIN LATERAL (SELECT 'pg_wal/' || lpad(upper(to_hex(timeline)), 8, '0') || '.history' AS history) AS named

@@ -1,0 +1,63 @@
+"""The numbers of timelines: no promotion takes one that another promotion has had.
+
+PostgreSQL gives a new timeline the number after the last for which it finds a history file, from its own on without a
+gap (timeline.c, "findNewestTimeLine"). A standby that has slept through a promotion finds none, and would take a number
+that is another's: servers that compare numbers, as pg_rewind and a standby that asks for its stream do, would then take
+two histories for one.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from haop.errors import HaopError
+from haop.model.status import ClusterStatus
+from haop.runtimes import private_files
+from haop.runtimes.base import Runtime
+
+_LOG = logging.getLogger(__name__)
+_WAL = PurePosixPath("pg_wal")
+
+
+class Timelines:
+    """The highest number that was ever promoted to: a record, and what servers and disks show."""
+
+    def __init__(self, record: Path, runtime: Runtime, nodes: Sequence[str]) -> None:
+        self._record = record
+        self._runtime = runtime
+        self._nodes = nodes
+
+    def highest(self, status: ClusterStatus) -> int:
+        """As far as anybody can tell now."""
+        highest = max([1, self.recorded(), *(node.server.timeline for node in status.reachable)])
+        for name in self._nodes:
+            try:
+                while self._runtime.holds(name, _WAL / f"{highest + 1:08X}.history"):
+                    highest += 1
+            except (HaopError, OSError) as error:  # the record is for that
+                _LOG.info("cannot see the timelines of %s: %s", name, error)
+        return highest
+
+    def recorded(self) -> int:
+        """What the record says; 0 where there is none."""
+        try:
+            return int(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return 0
+
+    def note(self, timeline: int) -> None:
+        """Durable before anything takes that number. A full disk must not keep a cluster without a primary."""
+        if self.recorded() >= timeline:
+            return
+        making = self._record.with_suffix(".new")
+        try:
+            self._record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with making.open("w", encoding="utf-8") as file:
+                file.write(str(timeline))
+                file.flush()
+                os.fsync(file.fileno())
+            making.replace(self._record)
+            private_files.sync_folder(self._record.parent)
+        except OSError as error:
+            _LOG.warning("cannot write %s: %s", self._record, error.strerror)
