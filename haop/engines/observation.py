@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from haop.clock import SYSTEM_CLOCK
@@ -34,8 +35,12 @@ def observe_cluster(
     names = [node.name for node in spec.nodes]
     look = partial(_node, runtime=runtime, login=login, has_primarys_data=has_primarys_data, silent=silent)
     with ThreadPoolExecutor(max_workers=len(names), thread_name_prefix="observe") as pool:
-        nodes = tuple(pool.map(look, names))
-    return ClusterStatus(nodes, SYSTEM_CLOCK.now())
+        status = ClusterStatus(tuple(pool.map(look, names)), SYSTEM_CLOCK.now())
+    if status.primary and any(map(status.lost_by_primary, status.standbys)):
+        # It may have been asked just before it wrote what a standby has by now: only what it says after that counts.
+        late = look(status.primary.name)
+        status = replace(status, nodes=tuple(late if node.name == late.name else node for node in status.nodes))
+    return status
 
 
 def _node(

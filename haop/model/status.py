@@ -208,6 +208,14 @@ class ClusterStatus:
             return None
         return max(0, self.primary.server.lsn - node.server.lsn)
 
+    def lost_by_primary(self, node: Reachable) -> int:
+        """Bytes of one timeline's WAL that a standby has, and that the primary, which had sent them, has no more."""
+        primary = self.primary
+        if primary is None or node is primary or node.server.receiver == "streaming":
+            return 0
+        ahead = node.server.reach - primary.server.lsn
+        return max(0, ahead) if node.server.timeline == primary.server.timeline else 0
+
     def diverged(self, node: Reachable) -> str | None:
         """Why that standby cannot follow the primary: they went down different timelines; None where they did not."""
         if not self.primary or node is self.primary or self.streams(node.name):
@@ -215,6 +223,11 @@ class ClusterStatus:
         primary = self.primary.server
         if self._has_anothers(node.server):
             return f"its timeline {node.server.timeline} is not the one that {self.primary.name} has under that number"
+        if lost := self.lost_by_primary(node):
+            return (
+                f"it has {lost} bytes of WAL, {primary.lsn} to {node.server.reach}, that {self.primary.name} had sent, "
+                "and has lost"
+            )
         if node.server.timeline > primary.timeline:
             return f"it is on timeline {node.server.timeline}, {self.primary.name} on {primary.timeline}"
         fork = next((fork for fork in primary.forks if fork.timeline == node.server.timeline), None)
