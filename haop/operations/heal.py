@@ -19,7 +19,8 @@ from haop.model.service import State
 from haop.model.status import Reachable
 from haop.operations import behind, last, verify
 from haop.operations.cluster import Cluster
-from haop.postgres import drilling
+from haop.postgres import drilling, replication
+from haop.postgres.connection import connected
 from haop.project import Project
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
@@ -182,6 +183,8 @@ def point_the_lost(cluster: Cluster) -> None:
     """
     engine, status = cluster.engine, cluster.engine.observe()
     if primary := status.primary:
+        with connected(primary.endpoint, engine.admin) as link:
+            replication.fill_histories(link)
         for node in status.nodes:
             if not isinstance(node, Reachable):
                 upstream.lead(engine, status, node.name)

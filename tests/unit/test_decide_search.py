@@ -2,8 +2,9 @@
 
 Held at each moment, by tests/unit/world.py: at most one node accepts writes; a node is promoted only when no other
 with a primary's data is unfenced; no acknowledged write is missing on it where salvage could read the dead primary's
-disk, else only where the decision was sure; nobody is fenced who serves; nothing is done in maintenance. And at last:
-once everything is left alone for long enough, there is one primary, and all standbys follow it.
+disk, and all of its WAL, else only where the decision was sure; no two timelines have one number; nobody is fenced who
+serves; nothing is done in maintenance. And at last: once everything is left alone for long enough, there is one
+primary, and all standbys follow it.
 """
 
 import os
@@ -87,10 +88,16 @@ def lose_the_disk(_: World, node: Server) -> None:
     node.unreadable = True
 
 
+def damage_the_wal(_: World, node: Server) -> None:
+    """A few writes before its end: what it has sent is elsewhere, what it writes from now on lies beyond."""
+    if node.data == PRIMARY:
+        node.damaged = max(0, node.wal.length - 3)
+
+
 def delete_the_data(world: World, node: Server) -> None:
     world.die(node)
     world.destroyed = world.destroyed or node.data == PRIMARY
-    node.data, node.wal, node.timeline = None, NO_WAL, 1
+    node.data, node.wal, node.timeline, node.damaged = None, NO_WAL, 1, None
 
 
 def refuse_promotion(_: World, node: Server) -> None:
@@ -169,9 +176,10 @@ def lose_the_events(world: World, _: Server) -> None:
 HAPPENINGS: dict[str, Callable[[World, Server], None]] = {
     each.__name__: each
     for each in (
-        kill, stop, hang, resume, cut, block, mend, be_slow, lose_the_disk, delete_the_data, refuse_promotion, start,
-        end_sessions, restart, pause_the_guard, resume_the_guard, kill_the_guard, start_the_guard, freeze_the_guard,
-        lose_the_events, serve_by_hand, follow_another, restart_the_guard,
+        kill, stop, hang, resume, cut, block, mend, be_slow, lose_the_disk, damage_the_wal, delete_the_data,
+        refuse_promotion, start, end_sessions, restart, pause_the_guard, resume_the_guard, kill_the_guard,
+        start_the_guard, freeze_the_guard, lose_the_events, serve_by_hand, follow_another,
+        restart_the_guard,
     )
 }  # fmt: skip
 PAUSES = st.sampled_from((0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 2.0, 3.0, 6.0, 15.0, 30.0))

@@ -40,9 +40,9 @@ class Wal:
         return Wal(self, entry, self.length + 1)
 
     def begins_with(self, other: "Wal") -> bool:
-        return self._at(other.length) is other
+        return self.up_to(other.length) is other
 
-    def _at(self, length: int) -> "Wal":
+    def up_to(self, length: int) -> "Wal":
         found = self
         while found.length > length and found.before:
             found = found.before
@@ -74,6 +74,7 @@ class Server:
     blocked: bool = False  # clients and probes do not reach it
     slow_until: float = 0.0  # until then it answers nobody in time, and serves all the same
     unreadable: bool = False  # its disk, by salvage
+    damaged: int | None = None  # the length at which its WAL cannot be read, though it goes on beyond
     promotable: bool = True
     follows: str = ""
     told: str = ""  # whom it will follow once it has become a standby, whoever is primary then
@@ -132,6 +133,7 @@ class World:
     destroyed: bool = False  # a primary's data, for good
     last: str = ""  # the record of who was primary last
     unguarded: float = 1000.0  # until when no guard could act at once
+    highest: int = 1  # the record of timelines
 
     @classmethod
     def of(cls, count: int, *, sturdy: bool) -> "World":
@@ -273,7 +275,7 @@ class World:
         primaries = [peer for peer in self.nodes.values() if peer is not node and peer.writable]
         highest = max((peer.timeline for peer in self.nodes.values() if peer is not node and peer.serves), default=0)
         primary = primaries[0] if primaries else None
-        if node.marker in {"fenced", "rewinding"}:
+        if node.marker in {"fenced", "rewinding", "stranded"}:
             self.die(node)
         elif node.marker in {"rejoin", "rebuild"} or node.data is None:
             node.process, node.since = "rejoining", self.now
@@ -289,6 +291,14 @@ class World:
             self.die(node)
         else:
             node.marker, node.process = "", "up"
+            self._recover(node)
+
+    def _recover(self, node: Server) -> None:
+        """A server takes damage for the end of its WAL; that is told, and who has more does not follow it."""
+        if node.damaged is not None:
+            before = node.wal.up_to(node.damaged)
+            self.acknowledged -= {*node.wal.entries()} - {*before.entries()}
+            node.wal, node.damaged = before, None
 
     def _become_standby(self, node: Server) -> None:
         primary = next((peer for peer in self.nodes.values() if peer is not node and peer.writable), None)
@@ -299,9 +309,11 @@ class World:
             # What it was rewound with is not what it follows, where another was promoted in between.
             node.data, node.marker, node.process = STANDBY, "", "inconsistent"
             node.wal, node.timeline, node.follows = primary.wal, primary.timeline, node.told or primary.name
-            node.told = ""
+            node.told, node.damaged = "", None
         elif self.now - node.since >= 0.5 and node.marker == "rejoin" and node.data == PRIMARY:
-            node.marker = "rewinding"
+            node.marker = "rewinding" if node.damaged is None else "stranded"
+            if node.marker == "stranded":
+                self.die(node)
 
     # --- What the guard's eyes see
 
@@ -510,7 +522,7 @@ class Guard:
         self.step()
         if node.runs:  # an operator was quicker
             self.world.die(node, policy=False)
-        node.marker = "rewinding" if node.marker == "rewinding" else "fenced"
+        node.marker = node.marker if node.marker in {"rewinding", "stranded"} else "fenced"
         self.step()
 
     def _salvage(self, chosen: Server) -> bool:
@@ -525,8 +537,12 @@ class Guard:
         self.step()  # in which its disk may go
         if source.unreadable or source.marker == "rewinding" or not source.wal.begins_with(chosen.wal):
             return False
-        chosen.wal, chosen.timeline = source.wal, source.timeline
-        return True
+        if chosen.wal is source.wal or source.damaged is None:
+            chosen.wal, chosen.timeline = source.wal, source.timeline
+            return True
+        before = source.wal.up_to(source.damaged)
+        chosen.wal = before if before.begins_with(chosen.wal) else chosen.wal
+        return False
 
     def _others_are_gone(self, *but: Server) -> bool:
         """Whether somebody else was primary last, or may have been, and has no data any more."""
@@ -541,7 +557,9 @@ class Guard:
         missing = world.acknowledged.difference(chosen.wal.entries())
         assert not (missing and whole), f"{len(missing)} acknowledged writes are missing on {chosen.name}"
         world.acknowledged -= missing
-        chosen.timeline = max(node.timeline for node in world.nodes.values()) + 1
+        chosen.timeline = world.highest = world.highest + 1
+        others = (node.timeline for node in world.nodes.values() if node is not chosen)
+        assert max(others, default=0) < chosen.timeline, "two timelines of one number"
         chosen.data, chosen.follows, chosen.wal = PRIMARY, "", chosen.wal.then(f"timeline {chosen.timeline}")
 
     def _bring_back(self, node: Server) -> None:
@@ -567,7 +585,9 @@ class Guard:
             self.world.die(node, policy=False)
             self.step()
         if node.data == PRIMARY or node.fenced or not node.runs:
-            node.marker = "rebuild" if node.marker == "rewinding" else "rejoin" if node.data or node.fenced else ""
+            node.marker = (
+                "rebuild" if node.marker in {"rewinding", "stranded"} else "rejoin" if node.data or node.fenced else ""
+            )
         self.step()
         self._start(node)
 
