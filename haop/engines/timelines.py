@@ -11,9 +11,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from haop import state_file
 from haop.errors import HaopError
 from haop.model.status import ClusterStatus
-from haop.runtimes import private_files
 from haop.runtimes.base import Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +58,6 @@ class Timelines:
                 file.flush()
                 os.fsync(file.fileno())
             making.replace(self._record)
-            private_files.sync_folder(self._record.parent)
+            state_file.sync_folder(self._record.parent)
         except OSError as error:
             _LOG.warning("cannot write %s: %s", self._record, error.strerror)
