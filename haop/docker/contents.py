@@ -53,6 +53,20 @@ class Contents(Lookup):
         found = self._stat(service, path)
         return int(found["size"]) if found else None
 
+    def link(self, service: str, path: PurePosixPath) -> str | None:
+        """Where a symbolic link of the container leads; None where that is none."""
+        found = self._stat(service, path)
+        return found["linkTarget"] or None if found else None
+
+    def links(self, service: str, folder: PurePosixPath) -> Mapping[str, str]:
+        """The symbolic links in a folder of the container, each with where it leads. It holds little else."""
+        if self._stat(service, folder) is None:
+            return {}
+        with translated(f"read {folder} of {service}"):
+            chunks, _ = self.client.get_archive(self.id(service), str(folder))
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                return {PurePosixPath(member.name).name: member.linkname for member in archive if member.issym()}
+
     def write(self, service: str, path: PurePosixPath, text: str, room: PurePosixPath) -> bool:
         """Put a file into the container, running or not. It belongs to root and everybody can read it.
 

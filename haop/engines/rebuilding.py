@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from haop.clock import SYSTEM_CLOCK
 from haop.engines.base import Note
-from haop.errors import ConnectionFailed, HaopError
+from haop.errors import ConnectionFailed, HaopError, Refused
 from haop.model.service import State
 from haop.model.status import ClusterStatus, Reachable
 from haop.postgres import replication
@@ -27,10 +27,21 @@ def plan(engine: "StreamingEngine", runtime: Runtime, status: ClusterStatus, nod
     """What `rebuild` would do, in a sentence; changes nothing.
 
     Raises:
-        Refused: it is the primary.
+        Refused: it is the primary, or nothing that is cloned beside the node's data would be whole.
         NoPrimary: there is none to clone.
     """
     primary = engine.primary_for(status, node)
+    source = status.node(primary)
+    spaces = (
+        [place.name for place in source.server.places if place.kind == "tablespace"]
+        if isinstance(source, Reachable)
+        else []
+    )
+    if spaces and status.node(node).service.state is not State.ABSENT:
+        raise Refused(
+            f"{primary} has the tablespace {spaces[0]}, which cannot be cloned beside that of {node}",
+            hint=f"move what is in it: ALTER TABLE ... SET TABLESPACE pg_default, then DROP TABLESPACE {spaces[0]}",
+        )
     if status.node(node).service.state is State.ABSENT:
         return f"clone {primary} to {node}, which has no data"
     if runtime.rebuilding(node):

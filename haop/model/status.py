@@ -58,6 +58,15 @@ class Archiving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Something of a server's that lies at an absolute path."""
+
+    kind: str  # tablespace, setting
+    name: str
+    path: str  # "": its folder is gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """What a PostgreSQL server said about itself, at one moment."""
 
@@ -80,6 +89,8 @@ class Server:
     forks: tuple[Fork, ...] = ()
     archiving: Archiving | None = None  # of a primary with an archive
     upstream: Endpoint | None = None  # of a standby: whom it is told to follow
+    data_directory: str = ""
+    places: tuple[Place, ...] = ()
 
     @property
     def reach(self) -> Lsn:

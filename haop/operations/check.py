@@ -19,7 +19,7 @@ from haop.postgres.comparing import Comparing
 
 # A query on a standby may hold replay back for 10 s (max_standby_streaming_delay as rendered).
 PATIENCE_SECONDS = 15.0
-_UNSEEN = {"archiving", *access.CODES}
+_UNSEEN = {"archiving", "path-outside", "tablespace", *access.CODES}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from haop.engines import stopping
 from haop.errors import Refused
 from haop.model.service import State
-from haop.operations import guarding, maintenance
+from haop.operations import guarding, maintenance, places
 from haop.operations.audit import audited
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -17,13 +17,15 @@ def down(cluster: Cluster, progress: Progress, *, volumes: bool, say: Callable[[
     A primary that stops first hands its last WAL, the shutdown checkpoint included, to the standbys that still run.
 
     Raises:
-        Refused: what would stay of the data is an adopted standby's, and no primary's.
+        Refused: what would stay of the data is an adopted standby's, and no primary's; or would not be all of it.
     """
     spec, runtime = cluster.project.spec, cluster.runtime
-    if volumes:
-        _check_adopted(cluster)
     left = runtime.strays()
     nodes = [*(node.name for node in spec.nodes), *left]
+    if volumes:
+        _check_adopted(cluster)
+    else:
+        places.require_own(cluster, nodes)
     addons = list(spec.addons)[::-1]
     running = {name for name in (*addons, *nodes) if runtime.state(name).state in {State.RUNNING, State.PAUSED}}
     by_role = sorted((name for name in nodes if name in running), key=lambda name: not cluster.engine.was_primary(name))

@@ -9,7 +9,7 @@ from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
 from haop.model.settings import Restarts
 from haop.model.status import ClusterStatus, Reachable
-from haop.operations import render, status, switchover, verify
+from haop.operations import places, render, status, switchover, verify
 from haop.operations.audit import audited, record
 from haop.operations.cluster import Cluster
 from haop.operations.progress import Progress
@@ -192,6 +192,7 @@ def _anew(cluster: Cluster, name: str, progress: Progress) -> None:
     """Stop it, and start it as haop.toml says now."""
     services = cluster.services()
     outdated = cluster.runtime.create(services, progress.step)
+    places.require_own(cluster, {name} & {*outdated})
     stopping.stop(cluster.runtime, name)
     if name in outdated:
         cluster.runtime.create(services, progress.step)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from haop.model import outside
 from haop.model.containers_health import assess_containers
 from haop.model.health import Finding, Health, Severity, assess, health
 from haop.model.service import ServiceState
@@ -33,7 +34,7 @@ def judged(cluster: Cluster, status: ClusterStatus) -> Assessment:
     """Judge a status that was observed already."""
     spec = cluster.project.spec
     addons = {name: cluster.runtime.state(name) for name in spec.addons}
-    findings = assess(spec, status) + assess_containers(spec, status, addons)
+    findings = (*assess(spec, status), *outside.assess(spec, status), *assess_containers(spec, status, addons))
     if begun := heal.read(cluster.project):
         findings += (
             Finding(

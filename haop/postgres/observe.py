@@ -8,7 +8,7 @@ from psycopg.rows import dict_row
 
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
-from haop.model.status import Archiving, Fork, Role, Sender, Server, Slot
+from haop.model.status import Archiving, Fork, Place, Role, Sender, Server, Slot
 from haop.postgres.answers import ANSWER_SECONDS
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.pointing import place
@@ -32,6 +32,7 @@ def ask(connection: BoundedConnection) -> Server:
         assert row is not None
         senders = _senders(cursor)
         archiver = cursor.execute(query("archiver")).fetchone()
+        places = tuple(Place(**r) for r in cursor.execute(query("places")))
         slots = tuple(slot for r in cursor.execute(query("slots")) if (slot := Slot(**r)).physical)
     silent = row["role"] == Role.STANDBY and row["receiver"] != "streaming"
     return Server(
@@ -42,6 +43,7 @@ def ask(connection: BoundedConnection) -> Server:
         upstream=place(row.pop("upstream") or ""),
         senders=senders,
         slots=slots,
+        places=places,
         archiving=Archiving(**archiver) if archiver else None,
         replay_paused=silent and _replay_paused(connection),
         **row,

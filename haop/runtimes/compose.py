@@ -248,6 +248,9 @@ class ComposeRuntime(ContainerFiles):
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
         """Remove containers and networks; with `volumes`, the volumes."""
         self._containers.check_all()
+        if not volumes:
+            here = [node.name for node in self._spec.nodes if self._containers.inspect(node.name)]
+            self._making.require_nothing_outside(here)
         for name in (*(node.name for node in self._spec.nodes), "cluster", "redis"):
             self._containers.volume_exists(name)
         tell = say if not volumes else lambda line: say(line) if "Volume" in line and "Removing" not in line else None

@@ -1,10 +1,11 @@
 """Containers made, and made anew, as `stack/compose.yaml` says now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from haop.errors import HaopError
+from haop.errors import HaopError, Refused
+from haop.model.containers import layout
 from haop.model.service import Service
 from haop.model.spec import node_image
 from haop.project import Project
@@ -55,12 +56,33 @@ class ContainerMaking:
         ]
         stale = outdated if self._containers.have_networks(*networks) else here
         if wanted := [n for n in services if n not in here or (n in stale and not here[n]["State"]["Running"])]:
+            self.require_nothing_outside([name for name in wanted if name in here])
             images = self._missing_images()
             told = f"pull {', '.join(images)}; " if images else ""
             with step(f"{told}make containers") as say:
                 self._up(*wanted, say=say)
         container_checks.check_data(self._spec, self._containers, self._data, self._cluster)
         return running
+
+    def require_nothing_outside(self, names: Iterable[str]) -> None:
+        """No container of these that is removed, or made anew, takes data along that lie beside its volume.
+
+        Raises:
+            Refused: one would.
+        """
+        mount = layout(self._spec.postgres).mount
+        for name in filter(is_node, names):
+            links = self._containers.links(name, self._data / "pg_tblspc")
+            if wal := self._containers.link(name, self._data / "pg_wal"):
+                links = {**links, "pg_wal": wal}
+            for link, path in links.items():
+                if not PurePosixPath(path).is_relative_to(mount):
+                    what = "its pg_wal" if link == "pg_wal" else f"its tablespace {link}"
+                    raise Refused(
+                        f"the container of {name} cannot be removed: {what} lies at {path}, outside its volume, and "
+                        "would be gone with it",
+                        hint="haop status names it; move what is in it: ALTER TABLE ... SET TABLESPACE pg_default",
+                    )
 
     def ensure(self, name: str) -> None:
         """Make that container where it is missing."""

@@ -38,6 +38,10 @@ _FOLDER = "Secrets of containers are mounted from the project: without them none
 _STRANGE = "Data of another cluster can never follow (PostgreSQL's manual, 'Streaming Replication Protocol')."
 _CHECKSUMS = "Without them a broken disk is noticed by its first victim (PostgreSQL's manual, 'Data Checksums')."
 _ARCHIVE = "A command that hangs fills the disk, and holds up each shutdown (zalando/patroni#2067)."
+_OUTSIDE = (
+    "Two servers in one folder destroy it; what a container has beside its volume goes with it "
+    "(docker-library/postgres#629)."
+)
 _TLS = "Without TLS a network sees every row (PostgreSQL's manual, 'Secure TCP/IP Connections with SSL')."
 _LAG = (
     "Bytes tell it: seconds grow on an idle cluster "
@@ -118,6 +122,8 @@ CLUSTER: tuple[Check[Facts], ...] = (
     _check("slot-missing", "every standby has its slot", _GONE, _primary),
     _check("slot-lost", "no slot is lost", _GONE, _primary),
     _check("slot-inactive", "every slot is read", _SLOT, _primary),
+    _check("tablespace", "all data lie in their node's own place", _OUTSIDE, _everybody),
+    _check("path-outside", "all files lie in their node's own place", _OUTSIDE, _everybody),
     _check("archiving", "WAL reaches its archive", _ARCHIVE, _primary),
     _check("sync-unsatisfied", "sync is confirmed by a standby", _SYNC, _primary),
     _check("images-differ", "all nodes come from one image", _LIBRARY, runtime="compose"),

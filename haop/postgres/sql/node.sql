@@ -22,6 +22,7 @@ SELECT
     control.system_identifier::text AS system_identifier,
     current_setting('data_checksums') = 'on' AS checksums,
     current_setting('ssl') = 'on' AS tls,
+    current_setting('data_directory') AS data_directory,
     pg_postmaster_start_time() AS started_at
 FROM (SELECT pg_is_in_recovery() AS recovering) AS state
 CROSS JOIN pg_control_system() AS control
