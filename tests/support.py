@@ -14,15 +14,17 @@ from pathlib import Path, PurePosixPath
 import psycopg
 import pytest
 
+from haop.errors import CommandFailed
 from haop.model.spec import POSTGRES_VERSIONS
 from haop.operations import guarding
 from haop.operations.cluster import Cluster
 from haop.operations.initialise import Wishes, initialise
 from haop.operations.up import up
-from haop.postgres.binaries import installations
+from haop.postgres.binaries import installation, installations
 from haop.postgres.connection import Login, connected
-from haop.process import run
+from haop.process import RunAs, run
 from haop.project import load
+from haop.runtimes import account, preflight
 from haop.runtimes.compose import ComposeRuntime
 from haop.runtimes.local import LocalRuntime
 from haop.runtimes.processes import port_holder
@@ -45,6 +47,25 @@ _COUNT = itertools.count(1)
 def available() -> list[int]:
     """Major versions of PostgreSQL that this machine has."""
     return sorted({found.major for found in installations() if found.major in POSTGRES_VERSIONS})
+
+
+def programs(major: int, run_as: RunAs, folder: Path) -> Path:
+    """Where that user can run that PostgreSQL: in place, or a copy below that folder."""
+    found = installation(major, None)
+    return found.bindir if _can_run(found.bindir, run_as) else preflight.copied(found, folder)
+
+
+def needs_a_copy(major: int) -> bool:
+    """Whether the servers' user cannot run that PostgreSQL where it lies, as below a home that only root can enter."""
+    return not _can_run(installation(major, None).bindir, account.choose(None, Path("/nonexistent")))
+
+
+def _can_run(bindir: Path, run_as: RunAs) -> bool:
+    try:
+        run((str(bindir / "postgres"), "--version"), run_as=run_as, cwd=Path("/"))
+    except CommandFailed:
+        return False
+    return True
 
 
 def free_ports(count: int) -> int:

@@ -159,12 +159,14 @@ class StreamingEngine:
         with replication.above_timeline(connection, highest):
             self._promote(connection, name, note)
         note("promoted", name)
-        try:  # whatever becomes of them, it is primary: who brings the others back makes what is missing
+        try:
             with connected(self.runtime.endpoint(name), self.admin) as another:
                 replication.fill_histories(another)
                 replication.ensure_slots(another, [n.slot for n in self.spec.nodes if n.name != name])
         except HaopError as error:
-            note(f"lacks slots: {error.message}", name)
+            if name not in {node.name for node in self.observe().primaries}:
+                raise  # it has ended since
+            note(f"lacks slots: {error.message}", name)  # it is primary: who brings the others back makes them
 
     def point_others(self, status: ClusterStatus, primary: str, note: Note) -> None:
         """Let the other standbys that were seen follow the new primary; who does not now is brought back later."""

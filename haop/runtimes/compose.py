@@ -127,19 +127,21 @@ class ComposeRuntime(ContainerFiles):
             return ServiceState(State.STOPPED if there else State.ABSENT)
         state, image = found["State"], self._image(found)
         origin, lost = _origin(found)
-        intruder = self._fence.intruder(name) if is_node(name) else None
+        word = self._fence.word(name) if is_node(name) else ""
+        intruder = self._fence.intruder(name) if word == markers.FENCED else None
         if state["Paused"]:
             return ServiceState(State.PAUSED, bool(intruder), image=image, origin=origin, lost=lost, intruder=intruder)
         if state["Running"] and not state["Restarting"]:
-            remark = self._trouble(name, found)
-            return ServiceState(State.RUNNING, bool(intruder), remark, image, origin, lost, intruder)
+            remark, stranded = self._trouble(name, found), word == markers.STRANDED  # the engine tries again and again
+            fenced = bool(intruder) or stranded
+            return ServiceState(State.RUNNING, fenced, remark, image, origin, lost, intruder, needs_rebuild=stranded)
         if not is_node(name):
             return ServiceState(State.STOPPED, remark=container_logs.told(state), image=image)
         data = self._containers.size(name, self._data / "PG_VERSION") is not None
         fenced, told = self._fence.keeps_back(name), container_logs.told(state)
         return ServiceState(
             State.STOPPED if data else State.ABSENT, fenced, told, image, intruder=intruder,
-            needs_rebuild=fenced and markers.needs_rebuild(self._fence.word(name)),
+            needs_rebuild=fenced and markers.needs_rebuild(word),
         )  # fmt: skip
 
     def start(self, service: Service) -> None:

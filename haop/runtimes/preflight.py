@@ -101,6 +101,11 @@ def copied(found: Installation, state: Path) -> Path:
     """
     package = found.bindir.parent.parent
     target = state / f"postgres-{found.major}"
+    if any(letter in str(target) for letter in '$`"\\'):  # initdb asks a shell for the version of postgres beside it
+        raise Refused(
+            f"PostgreSQL cannot run in {target}: a $, a backquote, a quotation mark or a backslash is in its path",
+            hint="put the project somewhere else, or Python where the servers' user can run it",
+        )
     copy = target / package.name / "pginstall" / "bin"
     if not copy.exists():
         making = target.with_suffix(f".{os.getpid()}")

@@ -38,11 +38,10 @@ def quiet(event: str, node: str) -> None:
 
 @pytest.fixture(scope="module")
 def shared(runtime: str) -> Iterator[Cluster]:
-    with (
-        support.folder() as folder,
-        # A path that a shell, and PostgreSQL's own replacement of %, would take for something else.
-        support.running(support.make_project(folder / "it's 100%p, $HOME", runtime=runtime)) as cluster,
-    ):
+    # A path that a shell, initdb's too, and PostgreSQL's own replacement of % would take for something else.
+    copied = runtime == "local" and support.needs_a_copy(support.available()[-1])
+    name = "it's 100%p" if copied else "it's 100%p, $HOME"
+    with support.folder() as folder, support.running(support.make_project(folder / name, runtime=runtime)) as cluster:
         yield cluster
 
 

@@ -16,7 +16,6 @@ import pytest
 
 from haop.model.lsn import Lsn
 from haop.postgres import control
-from haop.postgres.binaries import installation
 from haop.postgres.wal import Layout, UnreadableWalError, Wal, crc32c
 from haop.process import run
 from haop.runtimes import account
@@ -31,8 +30,8 @@ class Server:
     def __init__(self, folder: Path, major: int) -> None:
         self.data = folder / "data"
         self.port = support.free_ports(1)
-        self._bin = installation(major, None).bindir
         self._run_as = account.choose(None, folder)
+        self._bin = support.programs(major, self._run_as, folder)
         folder.chmod(0o777)
         self._do("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--wal-segsize=1")
         with (self.data / "postgresql.conf").open("a") as file:
