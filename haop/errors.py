@@ -24,6 +24,9 @@ class HaopError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class Refused(HaopError):
     """The request was not begun; nothing was changed."""

@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 import psycopg
 import pytest
 
-from haop.errors import CommandFailed
+from haop.errors import CommandFailed, DeadlineExceeded
+from haop.model.health import Health
 from haop.model.spec import POSTGRES_VERSIONS
-from haop.operations import guarding
+from haop.operations import guarding, status
 from haop.operations.cluster import Cluster
 from haop.operations.initialise import Wishes, initialise
 from haop.operations.up import up
@@ -280,6 +281,20 @@ def primary_of(cluster: Cluster) -> str:
 def standby_of(cluster: Cluster) -> str:
     """A node that follows."""
     return cluster.engine.observe().standbys[0].name
+
+
+def await_health(cluster: Cluster) -> None:
+    """Until a look finds everything well: one look may meet a server that is slow to answer."""
+    found: list[status.Assessment] = []
+
+    def well() -> bool:
+        found.append(status.observe(cluster))
+        return found[-1].health is Health.HEALTHY
+
+    try:
+        wait_until(well, deadline=30, pause=0.2, waiting_for="health")
+    except DeadlineExceeded:
+        raise AssertionError(found[-1].findings) from None
 
 
 def cut_stream(cluster: Cluster, standby: str) -> None:

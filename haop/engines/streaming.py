@@ -218,11 +218,31 @@ class StreamingEngine:
         if isinstance(status.node(node), Reachable) and not self.needs_rewind(status, node):
             self.point(node, primary)
         elif isinstance(status.node(node), Reachable) or not self.runtime.rejoining(node):
-            self.restart_as_standby(status, node)
+            self._start_again(status, node)
             note("started", node)
         self.await_streaming(frozenset({node}), REJOIN_SECONDS)
         self.drop_slots_of_standby(node)
         note(f"streams from {primary}", node)
+
+    def _start_again(self, status: ClusterStatus, node: str) -> None:
+        """Start it as a standby; what was about to be one is awaited, and started with other words where it ended.
+
+        An engine that starts again and again what refuses lets it run for a moment each time.
+        """
+        self.restart_as_standby(status, node)
+        if self.runtime.rejoining(node) or self.runtime.state(node).state is not State.RUNNING:
+            return
+        status = wait_until(
+            lambda: self._come_to_something(node), deadline=REJOIN_SECONDS, pause=0.05,
+            waiting_for=f"{node} to answer or to end", hint=f"haop logs --node {node}",
+        )  # fmt: skip
+        if status.node(node).service.state is State.STOPPED:
+            self.restart_as_standby(status, node)
+
+    def _come_to_something(self, node: str) -> ClusterStatus | None:
+        status = self.observe()
+        there = status.node(node)
+        return status if isinstance(there, Reachable) or there.service.state is State.STOPPED else None
 
     def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
         """Start it so that it becomes a standby.

@@ -101,9 +101,9 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
             said = "No space left" in error.message
             if not said and not _disk_was_full(cluster, since):
                 raise
-            hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
-            message = error.message if said else f"No space left on device: {error.message}"
-            raise type(error)(message, hint=hint) from error
+            error.hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
+            error.message = error.message if said else f"No space left on device: {error.message}"
+            raise
 
 
 def _end_intruders(cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import TypeAlias
 
 from haop.errors import HaopError
@@ -122,18 +122,21 @@ class Wal:
     def _reached(self, at: int) -> int | None:
         """Where the WAL ends that leads to a position, and on; None where none does."""
         size = self._layout.page
-        if at % self._layout.segment == 0 and (pages := self._last(at)) and pages[0].begins_record:
+        if at % self._layout.segment == 0 and (pages := self._last(at)) and pages[0].at == at:
             return self._walk(pages, at)  # the segment before it may be gone
         start = max(at - 1, 0) // size * size
         segment = start - start % self._layout.segment
-        for begin in (max(start - _BACK * size, segment), segment, max(start - _FAR_BACK * size, 0)):
-            pages = self._last(begin)
-            if pages and pages[0].begins_record:
+        earlier = range(segment, max(segment - _FAR_BACK * size, 0) - 1, -self._layout.segment)
+        for begin in (max(start - _BACK * size, segment), *earlier):
+            if pages := self._last(begin):
                 end = self._walk(pages, at)
-                if pages[-1].at < start and end < at:  # else a switch has left the rest of the segment empty
-                    return None
-                return end
-        return None
+                if pages[-1].at >= start or end >= at:
+                    return end
+                break
+        # What a switch has left empty before that position may be torn by now: only records lead over it.
+        wholes = (list(dropwhile(lambda page: not page.begins_record, self._follow(begin))) for begin in earlier)
+        end = next((self._walk(whole, at) for whole in wholes if whole), 0)
+        return end if end >= at else None
 
     def _beyond(self, end: int) -> int | None:
         """The first page beyond the one that the WAL ends on, on which a whole record begins.
@@ -176,7 +179,7 @@ class Wal:
         """The last right page, and those before it back to one on which a record begins that may reach it."""
         kept: list[_Page] = []
         with closing(self._follow(address)) as pages:
-            for page in pages:
+            for page in dropwhile(lambda page: not page.begins_record, pages):
                 if kept and kept[-1].begins_record:
                     kept = [kept[-1]]
                 kept.append(page)

@@ -3,8 +3,6 @@
 import subprocess
 from pathlib import Path
 
-from haop.model.health import Health
-from haop.operations import status
 from tests import support
 from tests.conftest import Haop, require_compose
 
@@ -42,6 +40,6 @@ def test_a_clone_that_finds_no_room_is_removed_and_the_next_up_completes(folder:
         docker("volume", "rm", small)
         done = haop("-C", str(cluster.project.root), "up")
         assert done.code == 0, done.err
-        assert status.observe(cluster).health is Health.HEALTHY
+        support.await_health(cluster)
     finally:
         support.end(cluster)

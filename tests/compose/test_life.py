@@ -21,7 +21,6 @@ from haop.errors import ConnectionFailed
 from haop.model.health import Health
 from haop.model.service import State
 from haop.model.status import Reachable
-from haop.operations import status
 from haop.operations.cluster import Cluster
 from haop.operations.render import refresh
 from haop.project import load
@@ -143,7 +142,7 @@ def test_a_restart_of_each_container_changes_no_role(folder: Path) -> None:
                 assert stacks.inspect(cluster, name)["RestartCount"] == 0, stacks.log(cluster, name)[-500:]
         rows_are_kept(cluster)
         assert "not properly shut down" not in stacks.log(cluster, "db1")
-        assert status.observe(cluster).health is Health.HEALTHY
+        support.await_health(cluster)
 
 
 def test_compose_itself_takes_the_stack_down_and_brings_it_back(folder: Path, haop: Haop) -> None:

@@ -58,7 +58,7 @@ def test_each_fault_loses_nothing_and_redundancy_comes_back(
         assert report.measured.lost == ()
         assert report.measured.old_primary == (), "an old primary that goes on takes no write"
         assert report.measured.acknowledged_before_fault > 50
-        assert status.observe(cluster).health is Health.HEALTHY
+        support.await_health(cluster)
         assert support.primary_of(cluster) == "db2"
         # A clean stop hands everything over; after a crash it depends on what the primary had not sent.
         ways = ("follow",) if fault is Fault.STOP else ("follow", "rewind")
@@ -89,7 +89,7 @@ def test_back_and_forth_by_following_and_by_rewind(shared: Cluster, repetition: 
     report = drill(shared, fault)
     assert report.verdict.word is Word.PASSED, report.verdict.reasons
     assert support.primary_of(shared) != before
-    assert status.observe(shared).health is Health.HEALTHY
+    support.await_health(shared)
 
 
 def test_a_sync_cluster_waits_for_its_standby_again_after_a_drill(shared: Cluster) -> None:

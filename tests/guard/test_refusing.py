@@ -45,13 +45,14 @@ def shared(runtime: str) -> Iterator[Cluster]:
 def full(cluster: Cluster, node: str) -> Iterator[None]:
     """Every connection of a node is taken, the guard's too: it gets no other."""
     taken: list[psycopg.Connection[tuple[object, ...]]] = []
-    others = "FROM pg_stat_activity WHERE application_name = 'haop guard'"
 
     def take() -> bool:
         try:
             taken.append(support.connect(cluster, node, cluster.engine.admin))
-        except psycopg.OperationalError:
-            return not taken[0].execute(f"SELECT pg_terminate_backend(pid) {others}").fetchall()
+        except psycopg.OperationalError:  # whoever else has one, for a moment or for long, loses it
+            mine = [link.info.backend_pid for link in taken]
+            others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
+            return not taken[0].execute(f"SELECT pg_terminate_backend(pid) {others}", [mine]).fetchall()
         return False
 
     try:

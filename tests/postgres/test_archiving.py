@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from haop.model import health
-from haop.model.health import Health
 from haop.operations import check, restart, status, switchover
 from haop.operations.cluster import Cluster
 from haop.waiting import wait_until
@@ -30,7 +29,7 @@ def shop(shared: Cluster) -> Iterator[Cluster]:
     yield shared
     for node in status.observe(shared).status.reachable:
         archive(shared, node.name, None)
-    wait_until(lambda: status.observe(shared).health is Health.HEALTHY, deadline=60, waiting_for="health")
+    support.await_health(shared)
 
 
 def archive(cluster: Cluster, node: str, command: str | None) -> None:

@@ -114,7 +114,7 @@ def test_a_node_fenced_by_a_failover_says_so_and_its_hint_heals_it(shop: Cluster
     assert f"haop rejoin {old}" in hint(found)
     assert "unreachable" not in codes(shop)
     rejoin.execute(shop, old, silent)
-    assert status.observe(shop).health is Health.HEALTHY
+    support.await_health(shop)
 
 
 def test_a_standby_promoted_by_hand_makes_two_primaries_and_the_hint_keeps_the_one_ahead(shop: Cluster) -> None:
@@ -125,7 +125,7 @@ def test_a_standby_promoted_by_hand_makes_two_primaries_and_the_hint_keeps_the_o
     assert f"{new} is ahead" in hint(found)
     assert f"haop rejoin {old}" in hint(found)
     rejoin.execute(shop, old, silent)
-    assert status.observe(shop).health is Health.HEALTHY
+    support.await_health(shop)
     assert support.primary_of(shop) == new
 
 
@@ -336,7 +336,7 @@ def test_a_build_without_tls_is_said_and_does_not_degrade(shop: Cluster) -> None
     found = awaited(shop, "tls-off")
     assert found.severity is Severity.INFO
     assert "loopback only" in found.message
-    assert status.observe(shop).health is Health.HEALTHY
+    support.await_health(shop)
     assert support.sql(shop, "db1", "SHOW listen_addresses") == [("127.0.0.1",)]
 
 

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 import pytest
 
 from haop.engines import streaming
-from haop.model.health import Health
 from haop.operations import failover, rejoin, status, switchover, verify
 from haop.operations.cluster import Cluster
 from haop.operations.up import up
@@ -40,7 +39,7 @@ def shop(shared: Cluster) -> Iterator[Cluster]:
     for standby in {node.name for node in found.nodes} - {node.name for node in found.primaries}:
         if not found.streams(standby):
             rejoin.execute(shared, standby, quiet)
-    assert status.observe(shared).health is Health.HEALTHY
+    support.await_health(shared)
 
 
 def set_by_hand(cluster: Cluster, node: str) -> dict[str, str]:

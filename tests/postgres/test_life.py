@@ -110,7 +110,7 @@ def test_ctrl_c_ends_the_clone_that_up_began_and_the_next_up_completes(folder: P
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     with support.running(cluster):  # runs `up` again
-        assert status.observe(cluster).health is Health.HEALTHY
+        support.await_health(cluster)
         data = data_of(cluster, "db2")
         left = [data, f"{data}.fence.room"] if runtime == "local" else [data, f"{data}.fence.room", f"{data}.lock"]
         assert support.by_hand(cluster, "db2", 'ls -d "$PGDATA"*').splitlines() == left

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from haop.model.health import Health
 from haop.operations import status
 from haop.operations.cluster import Cluster
 from haop.project import load
@@ -33,7 +32,7 @@ def whole(shop: Cluster) -> Iterator[None]:
     """Each test leaves everything as it was, and everything goes on meanwhile."""
     before = support.sql(shop, "db1", "SELECT pg_postmaster_start_time()")
     yield
-    assert status.observe(shop).health is Health.HEALTHY
+    support.await_health(shop)
     assert support.sql(shop, "db1", "SELECT pg_postmaster_start_time()") == before
 
 

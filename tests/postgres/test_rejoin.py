@@ -136,7 +136,7 @@ def test_a_former_primary_refuses_until_rejoin_and_loses_what_only_it_had(shop: 
     refuses_to_start(shop, old)
     assert rejoin.execute(shop, old, silent).startswith("rewind: to 0/")
     assert support.sql(shop, old, "SELECT to_regclass('lost')") == [(None,)]
-    assert status.observe(shop).health is Health.HEALTHY
+    support.await_health(shop)
     replayed(shop, old, "after_the_rewind")
 
 

@@ -14,10 +14,9 @@ from haop.engines.salvage import _layout, _source, salvaged
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.acts import Acts
 from haop.guard.trouble import Troubles
-from haop.model.health import Health
 from haop.model.lsn import Lsn
 from haop.model.status import Reachable
-from haop.operations import behind, failover, rebuild, rejoin, status, verify
+from haop.operations import behind, failover, rebuild, rejoin, verify
 from haop.operations.cluster import Cluster
 from haop.postgres import replay, replication
 from haop.postgres.connection import connected
@@ -58,7 +57,7 @@ def bring_back(cluster: Cluster) -> None:
     for node in found.nodes:
         if node.name != found.primary.name and not found.streams(node.name):
             rejoin.execute(cluster, node.name, quiet)
-    assert status.observe(cluster).health is Health.HEALTHY
+    support.await_health(cluster)
 
 
 def diverge(cluster: Cluster, *, rows: int = ROWS, wal_mb: int = 0) -> tuple[str, str]:

@@ -96,7 +96,7 @@ def test_under_load_nothing_is_lost_and_the_old_primary_follows(shop: Cluster, r
     told = measured()
     nothing_lost(told)
     print(f"longest write gap {told.longest_write_gap_seconds:.2f} s")
-    assert status.observe(shop).health is Health.HEALTHY
+    support.await_health(shop)
     assert heal.read(shop.project) is None
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from haop.engines.timelines import Timelines
 from haop.errors import HaopError
-from haop.model.health import Health
 from haop.operations import failover, rebuild, rejoin, status, verify
 from haop.operations.cluster import Cluster
 from haop.waiting import wait_until
@@ -52,7 +51,7 @@ def test_a_standby_that_slept_through_a_failover_is_promoted_above_it(folder: Pa
         assert told.startswith("rewind: to 0/")
         assert "WAL that only db2 had" in told
         assert support.sql(cluster, "db2", "SELECT count(*) FROM paid") == [(0,)]
-        assert status.observe(cluster).health is Health.HEALTHY
+        support.await_health(cluster)
 
 
 def test_two_timelines_of_one_number_are_told_apart(folder: Path, runtime: str) -> None:
@@ -79,4 +78,4 @@ def test_two_timelines_of_one_number_are_told_apart(folder: Path, runtime: str) 
         rebuild.execute(cluster, "db2", support.Quiet())
         kept = [path.name for path in (cluster.project.state / "salvage").glob("db2-2-*")]
         assert kept, "what only it had"
-        assert status.observe(cluster).health is Health.HEALTHY
+        support.await_health(cluster)

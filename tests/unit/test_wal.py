@@ -66,6 +66,8 @@ class Server:
         """The end of the last record that pg_waldump finds from there on; where it finds none, the start."""
         argv = ("sh", "-c", f"'{self._bin}/pg_waldump' -p '{wal}' -t 1 -s {start} 2>/dev/null | tail -n 1")
         told = run(argv, run_as=self._run_as, cwd=Path("/")).stdout
+        if start.position % PAGE == (24 if start.position % SEGMENT > PAGE else 40):  # just behind the head of a page
+            start = Lsn(start.position - start.position % PAGE)
         if not (record := re.search(r"len \(rec/tot\): +\d+/ *(\d+),.* lsn: (\w+/\w+),.* desc: (\w+)", told)):
             return start
         at = Lsn.parse(record[2]).position
@@ -168,17 +170,18 @@ def test_the_end_is_pg_waldumps_wherever_wal_was_cut_off(killed: tuple[Server, l
             shutil.copytree(server.data / "pg_wal", wal)
             wal.chmod(0o755)
             number = cut // SEGMENT
+            recycled = (wal / layout.name(first.position // SEGMENT)).read_bytes()
             for name in [path.name for path in wal.iterdir() if len(path.name) == 24]:
                 (wal / name).chmod(0o644)
-                if name > layout.name(number):
+                if name > layout.name(number) and turn % 4:
+                    (wal / name).write_bytes(recycled)
+                elif name > layout.name(number):  # pg_waldump waits for it, for 5 s
                     (wal / name).unlink()
             path = wal / layout.name(number)
             content = path.read_bytes()[: cut % SEGMENT]
-            rest = bytes(SEGMENT) if turn % 2 else (wal / layout.name(first.position // SEGMENT)).read_bytes()
+            rest = bytes(SEGMENT) if turn % 2 else recycled
             path.write_bytes(content + rest[cut % SEGMENT :])
             end = server.waldump_ends(wal, max(at for at in positions if at.position <= cut))
-            if end.position % SEGMENT == 0:  # after a switch whose empty rest may be cut: told as unreadable
-                continue
             known = [at for at in positions if at <= end]
             anywhere = Lsn(random.randrange(first.position, end.position + 1))
             for start in (random.choice(known), anywhere if is_written(wal, layout, anywhere) else end, end):
