@@ -1,6 +1,7 @@
 """PostgreSQL's own streaming replication: one primary, physical standbys through slots."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +18,7 @@ from haop.model.health import paused, resume
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role
-from haop.postgres import replay, replication
+from haop.postgres import control, replay, replication
 from haop.postgres.connection import BoundedConnection, Login, connected
 from haop.postgres.pointing import pointed_at
 from haop.project import Secrets
@@ -101,8 +102,18 @@ class StreamingEngine:
         return self.runtime.state(name).state is not State.ABSENT and self.has_primarys_data(name)
 
     def is_standby(self, name: str) -> bool:
-        """Whether a node, running or not, has data that it would start as a standby with."""
-        return self.runtime.holds(name, _STANDBY_SIGNAL)
+        """Whether a node, running or not, has data that it would start as a standby with.
+
+        Who was killed in the middle of its promotion may look like a primary, and starts as a standby all the same; see
+        the node script. One that lives goes on with it.
+        """
+        if self.runtime.holds(name, _STANDBY_SIGNAL):
+            return True
+        if self.timelines.promoting() != name or self.runtime.state(name).state is not State.STOPPED:
+            return False
+        with suppress(HaopError):
+            return control.parse(self.runtime.read(name, control.PATH) or b"").standby
+        return False
 
     def is_empty(self, name: str) -> bool:
         """Whether a node, running or not, has no data yet."""
@@ -152,13 +163,14 @@ class StreamingEngine:
         """
         fences.require(self.runtime, self.spec, name)
         highest = self.timelines.highest(status)
-        self.timelines.note(highest + 1)
+        self.timelines.note(highest + 1, name)
         note("promoting", name)
         if self.sync:
             replication.set_synchronous(connection, [node.name for node in status.standbys if node.name != name])
         with replication.above_timeline(connection, highest):
             self._promote(connection, name, note)
         note("promoted", name)
+        self.timelines.promoted()
         try:
             with connected(self.runtime.endpoint(name), self.admin) as another:
                 replication.fill_histories(another)

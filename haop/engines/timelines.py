@@ -41,20 +41,33 @@ class Timelines:
 
     def recorded(self) -> int:
         """What the record says; 0 where there is none."""
-        try:
-            return int(self._record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return 0
+        return self._read()[0]
 
-    def note(self, timeline: int) -> None:
-        """Durable before anything takes that number. A full disk must not keep a cluster without a primary."""
-        if self.recorded() >= timeline:
-            return
+    def promoting(self) -> str | None:
+        """Who was to be promoted to it, where nobody has noted that it was."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[int, str | None]:
+        try:
+            number, *node = self._record.read_text(encoding="utf-8").split()
+            return int(number), node[0] if node else None
+        except (OSError, ValueError):
+            return 0, None
+
+    def promoted(self) -> None:
+        """Who was to be promoted is."""
+        self._note(str(self.recorded()))
+
+    def note(self, timeline: int, node: str) -> None:
+        """Durable before that node takes that number. A full disk must not keep a cluster without a primary."""
+        self._note(f"{timeline} {node}")
+
+    def _note(self, content: str) -> None:
         making = self._record.with_suffix(".new")
         try:
             self._record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             with making.open("w", encoding="utf-8") as file:
-                file.write(str(timeline))
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             making.replace(self._record)

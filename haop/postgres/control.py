@@ -13,6 +13,7 @@ PATH = PurePosixPath("global/pg_control")
 # and of a copy of that its redo position and timeline.
 _HEAD = struct.Struct("<QIIi4xqQQI")
 _CLEAN = {1, 2}  # DB_SHUTDOWNED, DB_SHUTDOWNED_IN_RECOVERY
+_STANDBY = {2, 5}  # DB_SHUTDOWNED_IN_RECOVERY, DB_IN_ARCHIVE_RECOVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Control:
     """The part of a control file that says how a server ended."""
 
     clean: bool  # it was shut down, and did not crash
+    standby: bool  # it had not become primary: until it accepts writes it says so
     timeline: int  # of its last checkpoint; a promotion since then has a history file
     checkpoint: Lsn  # where its last checkpoint record begins; of a clean shutdown, its very last record
 
@@ -35,4 +37,4 @@ def parse(content: bytes) -> Control:
             "the control file is cut short", hint="the data directory is damaged: haop rebuild NODE clones it again"
         )
     *_, state, _, checkpoint, _, timeline = _HEAD.unpack_from(content)
-    return Control(state in _CLEAN, timeline, Lsn(checkpoint))
+    return Control(state in _CLEAN, state in _STANDBY, timeline, Lsn(checkpoint))

@@ -128,7 +128,7 @@ class ComposeRuntime(ContainerFiles):
         state, image = found["State"], self._image(found)
         origin, lost = _origin(found)
         word = self._fence.word(name) if is_node(name) else ""
-        intruder = self._fence.intruder(name) if word == markers.FENCED else None
+        intruder = self._fence.intruder(name) if word else None
         if state["Paused"]:
             return ServiceState(State.PAUSED, bool(intruder), image=image, origin=origin, lost=lost, intruder=intruder)
         if state["Running"] and not state["Restarting"]:

@@ -54,14 +54,19 @@ class ContainerFence:
 
     def intruder(self, name: str) -> str | None:
         """What serves the data of a fenced node; None also where it is not fenced."""
-        if self.word(name) != markers.FENCED:
-            return None
-        found = self._containers.servers(name)
+        found = self._containers.servers(name) if self._is_closed(name) else None
         return f"container {' and '.join(found)}" if found else None
+
+    def _is_closed(self, name: str) -> bool:
+        return markers.closes(self.word(name), lambda: self._works(name))
+
+    def _works(self, name: str) -> bool:
+        found = self._containers.inspect(name)
+        return found is not None and found["State"]["Running"] and not found["State"]["Restarting"]
 
     def enforce(self, name: str) -> str | None:
         """The fence holds: its data are sealed, and what serves them is ended; says what that was."""
-        if self.word(name) != markers.FENCED:
+        if not self._is_closed(name):
             return None
         self._seal(name)
         if found := self.intruder(name):

@@ -203,7 +203,7 @@ class LocalRuntime:
 
     def enforce(self, name: str) -> str | None:
         """By their working directory."""
-        if self._folders.word(name) != markers.FENCED:
+        if not self._is_closed(name):
             return None
         self._folders.seal(name)
         if found := self._intruder(name):
@@ -212,10 +212,11 @@ class LocalRuntime:
 
     def _intruder(self, name: str) -> str | None:
         """What serves the data of a fenced node; None also where it is not fenced."""
-        if self._folders.word(name) != markers.FENCED:
-            return None
-        found = processes.server_in(self._folders.data(name))
+        found = processes.server_in(self._folders.data(name)) if self._is_closed(name) else None
         return f"process {found}" if found else None
+
+    def _is_closed(self, name: str) -> bool:
+        return markers.closes(self._folders.word(name), lambda: bool(processes.recorded(self._folders.record(name))))
 
     def readmit(self, name: str, *, rebuild: bool = False) -> None:
         """The marker changes from "fenced" to "rejoin"; the node script removes it once the node is a standby."""

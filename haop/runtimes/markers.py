@@ -1,5 +1,7 @@
 """What the fence marker beside a node's data says, and what may replace it. Pure."""
 
+from collections.abc import Callable
+
 from haop.errors import HaopError
 
 FENCED, REJOIN, REINSTATE, REWINDING, REBUILD = "fenced", "rejoin", "reinstate", "rewinding", "rebuild"
@@ -32,6 +34,19 @@ def needs_rebuild(word: str) -> bool:
     (True, True, False, False)
     """
     return word in {REWINDING, STRANDED}
+
+
+def closes(word: str, works: Callable[[], bool]) -> bool:
+    """Whether nothing may serve the data: they are sealed, and what serves them all the same is ended.
+
+    Args:
+        word: what the marker says.
+        works: whether the node script runs, or what it became: it may be about to rewind them. Asked where that counts.
+
+    >>> closes("fenced", lambda: True), closes("rewinding", lambda: True), closes("rewinding", lambda: False)
+    (True, False, True)
+    """
+    return word == FENCED or (needs_rebuild(word) and not works())
 
 
 def fenced(word: str) -> str:

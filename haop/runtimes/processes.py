@@ -69,13 +69,20 @@ def signal_to(pid: int, known: str | None, number: int) -> None:
             process.send_signal(number)
 
 
-def find(record: Path, data: Path) -> psutil.Process | None:
-    """The process that runs a node: the one written down, else the postmaster that holds the data directory."""
+def recorded(record: Path) -> psutil.Process | None:
+    """The process that is written down as a node's."""
     with suppress(OSError, ValueError, KeyError, psutil.Error):
         noted = json.loads(record.read_text(encoding="utf-8"))
         process = psutil.Process(noted["pid"])
         if process.create_time() == noted["started"] and alive(process):
             return process
+    return None
+
+
+def find(record: Path, data: Path) -> psutil.Process | None:
+    """The process that runs a node: the one written down, else the postmaster that holds the data directory."""
+    if process := recorded(record):
+        return process
     with suppress(OSError, ValueError, IndexError, psutil.Error):
         process = psutil.Process(int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
         if works_in(process.pid, data) and alive(process):

@@ -121,3 +121,19 @@ def test_a_failover_promotes_nobody_while_a_fenced_node_runs_and_it_and_up_end_t
         up(shop, Quiet())
         assert not status.observe(shop).status.breached
     assert up(shop, Quiet()).health is Health.HEALTHY
+
+
+@pytest.mark.parametrize("word", ["rewinding", "stranded"])
+def test_what_serves_data_that_only_a_clone_can_replace_is_ended(shop: Cluster, word: str) -> None:
+    """An interrupted pg_rewind has taken the primary's settings over, which have no seal: PostgreSQL would start."""
+    old = support.primary_of(shop)
+    shop.runtime.fence(old)
+    support.by_hand(shop, old, f'echo {word} >"$PGDATA.fence"; echo "{word}: why" >"$PGDATA.fence.why"')
+    with served_by_hand(shop, old):
+        found = status.observe(shop)
+        assert ("fence-broken", old) in {(each.code, each.node) for each in found.findings}
+        assert shop.runtime.enforce(old)
+        assert not shop.runtime.state(old).intruder
+    assert b"FENCED by haop" in (shop.runtime.read(old, _CONF) or b""), "and sealed again"
+    support.by_hand(shop, old, 'echo fenced >"$PGDATA.fence"')
+    switching.reinstate(shop.engine, old)
