@@ -142,9 +142,12 @@ def _unfenced(status: ClusterStatus) -> list[str]:
 
 
 def _fenced_primaries(engine: "StreamingEngine", status: ClusterStatus) -> list[str]:
-    """Nodes that were fenced before this began: an earlier attempt may have come so far, and no further."""
-    fenced = [node.name for node in status.nodes if isinstance(node, Unreachable) and node.service.fenced]
-    return [name for name in fenced if engine.has_primarys_data(name)]
+    """Nodes that were fenced before this began: an earlier attempt may have come so far, and no further.
+
+    Not those of which only a clone makes a standby: they were about to follow a later primary, and their WAL was kept.
+    """
+    gone = [node for node in status.nodes if isinstance(node, Unreachable) and node.service.fenced]
+    return [node.name for node in gone if not node.service.needs_rebuild and engine.has_primarys_data(node.name)]
 
 
 def _mute(engine: "StreamingEngine", status: ClusterStatus, to: str | None) -> list[str]:

@@ -22,6 +22,7 @@ from haop.postgres import replay, replication
 from haop.postgres.connection import connected
 from haop.postgres.wal import Wal
 from haop.project import load
+from haop.waiting import wait_until
 from tests import support
 from tests.conftest import Haop, require
 
@@ -307,6 +308,7 @@ from haop.engines.streaming import StreamingEngine
 from haop.operations import failover
 from haop.operations.cluster import Cluster
 from haop.project import load
+from haop.waiting import wait_until
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -429,3 +431,20 @@ def test_the_oldest_version_salvages_too(folder: Path) -> None:
         done = failover.execute(cluster, None, quiet)
         assert done.salvaged[0].complete
         assert paid(cluster, standby) == (ROWS + 1, ROWS + 1)
+
+
+@pytest.mark.parametrize("word", ["rewinding", "stranded"])
+def test_who_was_about_to_follow_a_later_primary_is_no_dead_primary(folder: Path, runtime: str, word: str) -> None:
+    """Its WAL was kept before its data were changed: what cannot be read of it keeps nobody from being promoted."""
+    project = support.make_project(folder / "shop", runtime=runtime, nodes=3, durability="sync")
+    with support.running(project) as cluster:
+        cluster.runtime.kill("db1")
+        second = failover.execute(cluster, None, quiet).node
+        third = next(node for node in ("db2", "db3") if node != second)
+        support.by_hand(cluster, "db1", f'echo {word} >"$PGDATA.fence"; echo why >"$PGDATA.fence.why"; {HIDE}')
+        wait_until(lambda: cluster.engine.observe().streams(third), deadline=60, waiting_for=f"{third} to stream")
+        support.sql(cluster, second, "CREATE TABLE late AS SELECT 1 AS id")
+        cluster.runtime.kill(second)
+        done = failover.execute(cluster, None, quiet)
+        assert (done.node, [each.complete for each in done.salvaged]) == (third, [True])
+        assert support.sql(cluster, third, "SELECT id FROM late") == [(1,)]
