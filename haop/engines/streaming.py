@@ -284,8 +284,9 @@ class StreamingEngine:
     def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:
         status = self.observe()
         for name in names:
-            if self.runtime.state(name).state in {State.STOPPED, State.ABSENT}:
-                raise HaopError(self._end_of(name), hint=f"haop logs --node {name}")
+            if (found := self.runtime.state(name)).state in {State.STOPPED, State.ABSENT}:
+                hint = f"haop rebuild {name}" if found.needs_rebuild else f"haop logs --node {name}"
+                raise HaopError(self._end_of(name), hint=hint)
             self._require_hope(status, name)
             if not status.streams(name):
                 upstream.lead(self, status, name)

@@ -44,8 +44,9 @@ def test_a_standby_that_is_ahead_of_its_primary_is_told_and_its_wal_is_kept(shar
     if shared.project.spec.runtime == "compose":  # whose engine starts it again and again
         runs = lambda: shared.runtime.state(standby).state is State.RUNNING  # noqa: E731
         wait_until(runs, deadline=60, pause=0, waiting_for=f"{standby} to be started again")
-    with pytest.raises(HaopError, match=f"haop rebuild {standby}"):
+    with pytest.raises(HaopError, match=f"haop rebuild {standby}") as stranded:
         rejoin.execute(shared, standby, quiet)
+    assert stranded.value.hint == f"haop rebuild {standby}"
     found = next(finding for finding in status.observe(shared).findings if finding.node == standby)
     assert f"haop rebuild {standby}" in (found.hint or "")
     rebuild.execute(shared, standby, Quiet())
