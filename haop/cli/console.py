@@ -1,9 +1,12 @@
 """Where things are shown: results on standard output, progress and remarks on standard error."""
 
+import io
 import json
 import os
 import re
+import select
 import sys
+import threading
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +28,15 @@ _WIDTH = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "160"))
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all control characters but the tabulator and the line's end
 OUT = Console(highlight=False, width=_WIDTH)
 ERR = _Remarks(stderr=True, highlight=False)
+
+
+def begin_to_follow() -> None:
+    """Each line is written at once, and where nobody reads any more this ends, though there may be no other line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+        reader = select.poll()
+        reader.register(sys.stdout, 0)  # what is told all the same: there is an error, or the other end is closed
+        threading.Thread(target=lambda: reader.poll() and os._exit(0), daemon=True, name="reader").start()
 
 
 def print_json(document: Any) -> None:

@@ -44,6 +44,8 @@ def logs(
 
     cluster = opened(ctx)
     start = _start(since)
+    if follow:
+        console.begin_to_follow()
     colours = _colours([n.name for n in cluster.project.spec.nodes])
     for line in merged(cluster, node or [], follow=follow, since=start, level=level):
         if as_json:

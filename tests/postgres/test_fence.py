@@ -31,7 +31,11 @@ def quiet(event: str, node: str) -> None:
 @contextmanager
 def served_by_hand(cluster: Cluster, node: str) -> Iterator[None]:
     with support.started_by_hand(cluster, node):
-        wait_until(lambda: cluster.runtime.state(node).intruder, deadline=60, waiting_for=f"{node} by hand")
+        try:
+            wait_until(lambda: cluster.runtime.state(node).intruder, deadline=60, waiting_for=f"{node} by hand")
+        except HaopError as error:
+            told = support.by_hand(cluster, node, 'cat "$PGDATA.log" || true')
+            raise AssertionError(told) from error
         yield
 
 
