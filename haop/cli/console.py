@@ -34,6 +34,7 @@ def begin_to_follow() -> None:
     """Each line is written at once, and where nobody reads any more this ends, though there may be no other line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    if not sys.stdout.isatty():  # who closes a terminal sends a signal
         reader = select.poll()
         reader.register(sys.stdout, 0)  # what is told all the same: there is an error, or the other end is closed
         threading.Thread(target=lambda: reader.poll() and os._exit(0), daemon=True, name="reader").start()
