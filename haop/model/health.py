@@ -273,6 +273,7 @@ def _slot(status: ClusterStatus, node: NodeSpec) -> Iterator[Finding]:
     if not status.primary or status.primary.name == node.name:
         return
     slot = status.slot(node.slot)
+    back = f"haop rebuild {node.name}" if status.node(node.name).service.needs_rebuild else "haop up"
     if slot is None:
         yield Finding(
             code="slot-missing", severity=Severity.WARNING, node=node.name,
@@ -288,7 +289,7 @@ def _slot(status: ClusterStatus, node: NodeSpec) -> Iterator[Finding]:
         yield Finding(
             code="slot-inactive", severity=Severity.WARNING, node=node.name,
             message=f"nobody reads the slot of {node.name}; it retains {slot.retained_bytes} bytes of WAL",
-            hint=f"bring {node.name} back: haop up",
+            hint=f"bring {node.name} back: {back}",
         )  # fmt: skip
 
 

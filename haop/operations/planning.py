@@ -15,11 +15,13 @@ class Plan:
     primary: str | None  # started first
     standbys: tuple[str, ...]  # started, or cloned where they are empty
     rejoin: tuple[str, ...]  # fenced
+    left: tuple[str, ...] = ()  # only a clone in place of its data helps, and that is not begun unasked
 
     def __str__(self) -> str:
         """What is done, for the audit trail."""
         parts = {"resumed": self.resume, "started": (self.primary,) if self.primary else (), "and": self.standbys,
                  "rejoined": self.rejoin}  # fmt: skip
+        parts["left for a rebuild"] = self.left
         told = " ".join(f"{word} {', '.join(names)}" for word, names in parts.items() if names)
         return told or "everything ran already"
 
@@ -59,5 +61,6 @@ def plan_up(states: Mapping[str, ServiceState], primaries: frozenset[str], empty
         resume=tuple(name for name, state in states.items() if state.state is State.PAUSED),
         primary=first[0] if first else None,
         standbys=tuple(name for name in down if name not in fenced and name not in first[:1]),
-        rejoin=tuple(fenced),
+        rejoin=tuple(name for name in fenced if not states[name].needs_rebuild),
+        left=tuple(name for name, state in states.items() if state.needs_rebuild),
     )

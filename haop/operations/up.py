@@ -141,12 +141,14 @@ class _Up:
         self.services = services
         self.progress = progress
         self.nodes = frozenset(node.name for node in cluster.project.spec.nodes)
+        self.left: set[str] = set()  # what only a rebuild can help stays as it is, and the rest goes on
 
     def run(self, plan: Plan) -> None:
         self.mend_networks()
         for name in plan.resume:
             with self.progress.step(f"let {name} go on"):
                 self.cluster.runtime.resume(name)
+        self.left |= {*plan.left}
         if plan.primary:
             self.start_primary(plan.primary)
         passwords.admit(self.cluster)
@@ -156,8 +158,7 @@ class _Up:
             footing.converge(self.cluster)
         self.start_standbys(plan.standbys)
         for name in plan.rejoin:
-            with self.progress.step(f"rejoin {name}"):
-                self.cluster.engine.rejoin(name, _nothing)
+            self.rejoin(name)
         self.verify()
 
     def mend_networks(self) -> None:
@@ -174,6 +175,15 @@ class _Up:
                 lambda: self._accepts_writes(name), deadline=_START_SECONDS, pause=0.02,
                 waiting_for=f"{name} to accept writes", hint=f"haop logs --node {name}",
             )  # fmt: skip
+
+    def rejoin(self, name: str) -> None:
+        with self.progress.step(f"rejoin {name}"):
+            try:
+                self.cluster.engine.rejoin(name, _nothing)
+            except HaopError:
+                if not self.cluster.runtime.state(name).needs_rebuild:
+                    raise
+                self.left.add(name)  # a finding says what helps
 
     def start_standbys(self, names: tuple[str, ...]) -> None:
         """Start or clone them all at once, and what stands beside them; meanwhile the primary gets its database."""
@@ -235,7 +245,7 @@ class _Up:
             )  # fmt: skip
 
     def verify(self) -> None:
-        everybody = self.nodes - {footing.primary_of(self.cluster)}
+        everybody = self.nodes - {footing.primary_of(self.cluster), *self.left}
         for name in filter(self.cluster.runtime.rebuilding, everybody):
             with self.progress.step(f"complete the rebuild of {name}"):
                 self.cluster.engine.rejoin(name, _nothing)

@@ -88,6 +88,10 @@ def test_where_only_a_rebuild_helps_everybody_says_so_and_the_data_stay_whole(sh
     with pytest.raises(HaopError) as denied:
         bring_back(shop.engine, old, rebuild=False)
     assert f"haop rebuild {old}" in (denied.value.hint or "")
+    ended = up(shop, Quiet())
+    assert (ended.health, [f.code for f in ended.findings if f.node == old and f.hint and "rebuild" in f.hint]) == (
+        Health.DEGRADED, ["fenced", "slot-inactive"],
+    )  # fmt: skip
     assert "shut down" in support.by_hand(shop, old, 'pg_controldata -D "$PGDATA"'), "it has recovered, and no more"
     support.sql(shop, new, f"GRANT {grant} TO {role}")
     assert bring_back(shop.engine, old, rebuild=True) == f"clones {new}"
