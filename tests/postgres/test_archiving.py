@@ -99,6 +99,7 @@ def test_what_an_archive_takes_at_its_own_pace_is_not_cut_off(shop: Cluster) -> 
     old = support.primary_of(shop)
     archive(shop, old, "sleep 1")
     fill(shop, old)
+    support.await_health(shop)  # a whole segment behind for a moment: it was switched
     told: list[str] = []
     switchover.execute(shop, switchover.plan(shop, None), Quiet(), lambda event, _: told.append(event))
     assert "killed while it archived" not in told
