@@ -105,14 +105,15 @@ class StreamingEngine:
         """Whether a node, running or not, has data that it would start as a standby with.
 
         Who was killed in the middle of its promotion may look like a primary, and starts as a standby all the same; see
-        the node script. One that lives goes on with it.
+        the node script. Where it had begun its timeline it counts as a primary here: it may have accepted something.
         """
         if self.runtime.holds(name, _STANDBY_SIGNAL):
             return True
         if self.timelines.promoting() != name or self.runtime.state(name).state is not State.STOPPED:
             return False
-        with suppress(HaopError):
-            return control.parse(self.runtime.read(name, control.PATH) or b"").standby
+        with suppress(HaopError):  # what cannot be read counts as a primary's
+            content = self.runtime.read(name, control.PATH) or b""
+            return not self.timelines.has_begun(name) and control.parse(content).standby
         return False
 
     def is_empty(self, name: str) -> bool:
@@ -254,7 +255,7 @@ class StreamingEngine:
     def _come_to_something(self, node: str) -> ClusterStatus | None:
         status = self.observe()
         there = status.node(node)
-        return status if isinstance(there, Reachable) or there.service.state is State.STOPPED else None
+        return status if isinstance(there, Reachable) or there.service.state is not State.RUNNING else None
 
     def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
         """Start it so that it becomes a standby.

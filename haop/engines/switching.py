@@ -7,10 +7,10 @@ from haop.engines import stopping
 from haop.engines.base import Note
 from haop.engines.candidate import absent
 from haop.engines.streaming import StreamingEngine
-from haop.errors import HaopError, Refused
+from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.lsn import Lsn
 from haop.model.service import State
-from haop.model.status import ClusterStatus, Reachable
+from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
 from haop.postgres import replication
 from haop.postgres.connection import connected
 from haop.waiting import wait_until
@@ -161,9 +161,21 @@ def reinstate(engine: StreamingEngine, name: str) -> None:
         runtime.reinstate(name)
     runtime.start(engine.services()[name])
     wait_until(
-        lambda: name in {node.name for node in engine.observe().primaries}, deadline=_START_SECONDS, pause=0.05,
+        lambda: accepts_writes(engine.observe().node(name)), deadline=_START_SECONDS, pause=0.05,
         waiting_for=f"{name} to accept writes again", hint=f"haop logs --node {name}",
     )  # fmt: skip
+
+
+def accepts_writes(node: Reachable | Unreachable) -> bool:
+    """Whether a node that was started as the primary is one now.
+
+    Raises:
+        NoPrimary: it is a standby, and stays one.
+    """
+    if isinstance(node, Reachable) and node.server.role is Role.STANDBY:
+        told = f"{node.name} is a standby still: its promotion was interrupted"
+        raise NoPrimary(told, hint="haop failover promotes it")
+    return isinstance(node, Reachable) and not node.service.intruder
 
 
 def settle(engine: StreamingEngine, old: str, new: str) -> str:

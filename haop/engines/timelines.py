@@ -33,7 +33,7 @@ class Timelines:
         highest = max([1, self.recorded(), *(node.server.timeline for node in status.reachable)])
         for name in self._nodes:
             try:
-                while self._runtime.holds(name, _WAL / f"{highest + 1:08X}.history"):
+                while self._holds(name, highest + 1):
                     highest += 1
             except (HaopError, OSError) as error:  # the record is for that
                 _LOG.info("cannot see the timelines of %s: %s", name, error)
@@ -47,12 +47,19 @@ class Timelines:
         """Who was to be promoted to it, where nobody has noted that it was."""
         return self._read()[1]
 
+    def _holds(self, node: str, timeline: int) -> bool:
+        return self._runtime.holds(node, _WAL / f"{timeline:08X}.history")
+
     def _read(self) -> tuple[int, str | None]:
         try:
             number, *node = self._record.read_text(encoding="utf-8").split()
             return int(number), node[0] if node else None
         except (OSError, ValueError):
             return 0, None
+
+    def has_begun(self, node: str) -> bool:
+        """Whether that node has begun the timeline that was promoted to last: before that it accepts nothing."""
+        return self._holds(node, self.recorded())
 
     def promoted(self) -> None:
         """Who was to be promoted is."""

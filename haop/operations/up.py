@@ -9,15 +9,15 @@ from datetime import datetime
 from typing import TypeAlias
 
 from haop.clock import SYSTEM_CLOCK
-from haop.engines import fences
+from haop.engines import fences, switching
 from haop.engines.candidate import absent
 from haop.engines.streaming import REJOIN_SECONDS
-from haop.errors import HaopError, NoPrimary, Refused
+from haop.errors import HaopError, Refused
 from haop.model.health import lost
 from haop.model.probe import NoAnswer
 from haop.model.refusing import FULL
 from haop.model.service import Service, State
-from haop.model.status import Reachable, Role, Unreachable
+from haop.model.status import Unreachable
 from haop.operations import (
     confirming,
     converge,
@@ -295,10 +295,7 @@ class _Up:
                 return False
             hint = "a cluster keeps the passwords that it was made with: restore .env from your backup"
             raise HaopError(f"{name} runs, but {node.reason}", hint=hint)
-        if isinstance(node, Reachable) and node.server.role is Role.STANDBY:
-            told = f"{name} is a standby still: its promotion was interrupted"
-            raise NoPrimary(told, hint="haop failover promotes it")
-        return node in observed.primaries
+        return switching.accepts_writes(node)
 
 
 def _nothing(event: str, node: str) -> None:

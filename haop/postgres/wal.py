@@ -134,7 +134,7 @@ class Wal:
                     return end
                 break
         # What a switch has left empty before that position may be torn by now: only records lead over it.
-        wholes = (list(dropwhile(lambda page: not page.begins_record, self._follow(begin))) for begin in earlier)
+        wholes = (list(self._from_record(begin)) for begin in earlier)
         end = next((self._walk(whole, at) for whole in wholes if whole), 0)
         return end if end >= at else None
 
@@ -178,12 +178,15 @@ class Wal:
     def _last(self, address: int) -> list[_Page]:
         """The last right page, and those before it back to one on which a record begins that may reach it."""
         kept: list[_Page] = []
-        with closing(self._follow(address)) as pages:
-            for page in dropwhile(lambda page: not page.begins_record, pages):
-                if kept and kept[-1].begins_record:
-                    kept = [kept[-1]]
-                kept.append(page)
+        for page in self._from_record(address):
+            if kept and kept[-1].begins_record:
+                kept = [kept[-1]]
+            kept.append(page)
         return kept
+
+    def _from_record(self, address: int) -> Iterator[_Page]:
+        """The pages from there on, from the first on which a record begins."""
+        return dropwhile(lambda page: not page.begins_record, self._follow(address))
 
     def _follow(self, address: int) -> Generator[_Page, None, None]:
         """The pages from there on, for as long as their headers are right."""

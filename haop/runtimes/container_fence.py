@@ -54,7 +54,10 @@ class ContainerFence:
 
     def intruder(self, name: str) -> str | None:
         """What serves the data of a fenced node; None also where it is not fenced."""
-        found = self._containers.servers(name) if self._is_closed(name) else None
+        return self._served(name) if self._is_closed(name) else None
+
+    def _served(self, name: str) -> str | None:
+        found = self._containers.servers(name)
         return f"container {' and '.join(found)}" if found else None
 
     def _is_closed(self, name: str) -> bool:
@@ -69,7 +72,7 @@ class ContainerFence:
         if not self._is_closed(name):
             return None
         self._seal(name)
-        if found := self.intruder(name):
+        if found := self._served(name):
             self._end(name)
         return found
 
