@@ -1,11 +1,15 @@
 """check: proves replication now."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from haop.cli.options import JsonOption, opened
 from haop.errors import HaopError
+
+if TYPE_CHECKING:
+    from haop.model.checking import Checked
+    from haop.model.spec import ClusterSpec
 
 
 def register(app: typer.Typer) -> None:
@@ -60,20 +64,26 @@ def check(
     """
     from haop.cli import check_table, console
     from haop.cli.steps import Steps
-    from haop.model.checking import Outcome
     from haop.operations.check import check as operation
     from haop.operations.status import observe
 
     cluster = opened(ctx)
     try:
-        checked = operation(cluster, Steps(), contents=contents, url=url)
+        _show(cluster.project.spec, operation(cluster, Steps(), contents=contents, url=url), as_json=as_json)
     except HaopError:
         if as_json:
             console.print_json(check_table.unproved_document(cluster.project.spec, observe(cluster)))
         raise
+
+
+def _show(spec: "ClusterSpec", checked: "Checked", *, as_json: bool) -> None:
+    """Print what was found; exit as it is."""
+    from haop.cli import check_table, console
+    from haop.model.checking import Outcome
+
     if as_json:
-        console.print_json(check_table.check_document(cluster.project.spec, checked))
+        console.print_json(check_table.check_document(spec, checked))
     else:
-        console.OUT.print(check_table.check(cluster.project.spec, checked))
+        console.OUT.print(check_table.check(spec, checked))
     if code := {Outcome.DIFFERENT: 3, Outcome.NOT_COMPARED: 5}.get(checked.outcome):
         raise typer.Exit(code)

@@ -98,14 +98,10 @@ def failover(
             "old_primary": plan.fence[0] if len(plan.fence) == 1 else None,
             "salvaged": [_salvage(each) for each in plan.salvaged],
         })  # fmt: skip
-    elif dry_run:
-        OUT.print(f"would {told}")
     else:
-        OUT.print(f"{plan.node} is primary")
-        for each in plan.salvaged:
-            OUT.print(each.told, soft_wrap=True)
-        for name in plan.fence:
-            OUT.print(f"bring {name} back: haop rejoin {name}")
+        lines = [each.told for each in plan.salvaged] + [f"bring {n} back: haop rejoin {n}" for n in plan.fence]
+        for line in [f"would {told}"] if dry_run else [f"{plan.node} is primary", *lines]:
+            OUT.print(line, soft_wrap=True)
     if not all(each.complete for each in plan.salvaged):
         raise typer.Exit(3)
 

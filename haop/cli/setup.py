@@ -8,6 +8,7 @@ import typer
 from haop.cli.options import JsonOption, folder, opened
 
 if TYPE_CHECKING:
+    from haop.operations.initialise import Initialised
     from haop.project import Project
 
 
@@ -58,16 +59,22 @@ def init(
         database=database, first_port=first_port, bindir=str(pg_bindir.resolve()) if pg_bindir else None,
     )  # fmt: skip
     done = initialise(folder(ctx) / directory, wishes)
-    root, spec = done.project.root, done.project.spec
     if not done.made:
-        OUT.print(f"{root} is a project already; nothing changed")
+        OUT.print(f"{done.project.root} is a project already; nothing changed")
         return
+    _tell(done)
+    OUT.print("haop.toml is yours to edit; .env holds the passwords; next: " + _next(directory))
+
+
+def _tell(done: "Initialised") -> None:
+    from haop.cli.console import OUT
+
+    root, spec = done.project.root, done.project.spec
     ports = ", ".join(f"{node.name} on {node.port}" for node in spec.nodes)
     OUT.print(f"{root}: cluster '{spec.name}', PostgreSQL {spec.postgres}, {spec.runtime}, {spec.durability}, {ports}")
     if done.why:
         OUT.print(f"runtime {spec.runtime}: {done.why}", soft_wrap=True)
     warn_of_git(done.project)
-    OUT.print("haop.toml is yours to edit; .env holds the passwords; next: " + _next(directory))
 
 
 def render(

@@ -10,10 +10,10 @@ from rich.text import Text
 from haop.cli.fitting import Column, Fitting
 from haop.cli.text import elapsed, seconds, size
 from haop.model.containers_health import short
-from haop.model.health import Finding, Health, Severity, version
+from haop.model.health import Finding, Health, Severity
 from haop.model.service import State
 from haop.model.spec import ClusterSpec
-from haop.model.status import NodeStatus, Reachable, Role
+from haop.model.status import NodeStatus, Reachable, Role, version
 from haop.operations.status import Assessment
 
 STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}

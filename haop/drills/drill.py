@@ -16,7 +16,7 @@ from haop.drills.pages import Pages
 from haop.drills.report import DRILL, GUARD, Report, compile_report
 from haop.drills.verdict import judge
 from haop.drills.workload import Workload
-from haop.engines.streaming import REJOIN_SECONDS
+from haop.engines.rejoining import REJOIN_SECONDS
 from haop.errors import DeadlineExceeded, HaopError, NoPrimary
 from haop.operations import access, confirming, failover, guarding, heal, maintenance, salvage, status, verify
 from haop.operations.audit import audited

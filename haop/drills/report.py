@@ -11,8 +11,7 @@ from haop.drills.application import Application
 from haop.drills.ledger import Ledger, Moment
 from haop.drills.measure import Measurement, acknowledged_per_bucket
 from haop.drills.verdict import Verdict
-from haop.model.health import version
-from haop.model.status import Server
+from haop.model.status import Server, version
 from haop.operations.cluster import Cluster
 
 if TYPE_CHECKING:

@@ -5,16 +5,14 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from haop.engines import failover, fences, upstream, words
+from haop.engines import failover, fences, rejoining, words
 from haop.engines.base import AS_USUAL, Note, Promotion, Rejoining, Terms
 from haop.engines.candidate import absent
 from haop.engines.observation import observe_cluster
-from haop.engines.rebuilding import Rebuild
 from haop.engines.services import service
 from haop.engines.timelines import Timelines
 from haop.errors import HaopError, Refused
 from haop.model import session
-from haop.model.health import paused, resume
 from haop.model.service import Service, State
 from haop.model.spec import ClusterSpec, Durability
 from haop.model.status import ClusterStatus, Reachable, Role
@@ -27,7 +25,6 @@ from haop.waiting import wait_until
 
 _STANDBY_SIGNAL, _VERSION = PurePosixPath("standby.signal"), PurePosixPath("PG_VERSION")
 _PROMOTION_SECONDS = 60.0
-REJOIN_SECONDS = 300.0
 
 
 class StreamingEngine:
@@ -221,94 +218,15 @@ class StreamingEngine:
 
     def rejoin(self, node: str, note: Note) -> None:
         """Follow where that is possible, else rewind; the node script finds out which. A rebuild is completed."""
-        if self.runtime.rebuilding(node):
-            Rebuild(self, self.runtime, node).run(note, lambda _: None)
-            return
-        status = self.observe()
-        primary = self.primary_for(status, node)
-        if status.streams(node):
-            return
-        if isinstance(status.node(node), Reachable) and not self.needs_rewind(status, node):
-            self.point(node, primary)
-        elif isinstance(status.node(node), Reachable) or not self.runtime.rejoining(node):
-            self._start_again(status, node)
-            note("started", node)
-        self.await_streaming(frozenset({node}), REJOIN_SECONDS)
-        self.drop_slots_of_standby(node)
-        note(f"streams from {primary}", node)
-
-    def _start_again(self, status: ClusterStatus, node: str) -> None:
-        """Start it as a standby; what was about to be one is awaited, and started with other words where it ended.
-
-        An engine that starts again and again what refuses lets it run for a moment each time.
-        """
-        self.restart_as_standby(status, node)
-        if self.runtime.rejoining(node) or self.runtime.state(node).state is not State.RUNNING:
-            return
-        status = wait_until(
-            lambda: self._come_to_something(node), deadline=REJOIN_SECONDS, pause=0.05,
-            waiting_for=f"{node} to answer or to end", hint=f"haop logs --node {node}",
-        )  # fmt: skip
-        if status.node(node).service.state is State.STOPPED:
-            self.restart_as_standby(status, node)
-
-    def _come_to_something(self, node: str) -> ClusterStatus | None:
-        status = self.observe()
-        there = status.node(node)
-        return status if isinstance(there, Reachable) or there.service.state is not State.RUNNING else None
+        rejoining.rejoin(self, node, note)
 
     def restart_as_standby(self, status: ClusterStatus, node: str) -> None:
-        """Start it so that it becomes a standby.
-
-        What runs there is taken down first where it has to be rewound, or lets nobody in and follows another.
-        """
-        service, rewind = status.node(node).service, self.needs_rewind(status, node)
-        misled = not isinstance(status.node(node), Reachable) and upstream.misled(self, status, node) is not None
-        if rewind and (service.state is not State.STOPPED or service.intruder):
-            self.take_down(status, node)
-        elif misled or service.state is State.PAUSED:
-            self.runtime.stop(node)
-        if rewind or misled or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
-            self.runtime.readmit(node)
-        self.runtime.start(self.services()[node])
+        """Start a node so that it becomes a standby, and do not wait for that."""
+        rejoining.restart_as_standby(self, status, node)
 
     def await_streaming(self, names: frozenset[str], deadline: float) -> ClusterStatus:
-        """Wait until these nodes stream from the primary; who follows another, since one changed, is led to it.
-
-        Whom the primary waits for is not decided here.
-        """
-        return wait_until(
-            lambda: self._all_stream(names), deadline=deadline, pause=0.05,
-            waiting_for=f"{', '.join(sorted(names))} to stream", hint="haop status, then haop logs --level warning",
-        )  # fmt: skip
-
-    def _all_stream(self, names: frozenset[str]) -> ClusterStatus | None:
-        status = self.observe()
-        for name in names:
-            if (found := self.runtime.state(name)).state in {State.STOPPED, State.ABSENT}:
-                hint = f"haop rebuild {name}" if found.needs_rebuild else f"haop logs --node {name}"
-                raise HaopError(self._end_of(name), hint=hint)
-            self._require_hope(status, name)
-            if not status.streams(name):
-                upstream.lead(self, status, name)
-        return status if all(status.streams(name) for name in names) else None
-
-    def _require_hope(self, status: ClusterStatus, name: str) -> None:
-        """Waiting brings back neither removed WAL nor another timeline's."""
-        node, slot = status.node(name), status.slot(self.spec.node(name).slot)
-        if isinstance(node, Reachable) and (why := status.diverged(node)):
-            raise HaopError(f"{name} cannot follow: {why}", hint=f"haop rejoin {name}")
-        if isinstance(node, Reachable) and node.server.replay_paused:
-            raise HaopError(paused(name), hint=resume(name))
-        if slot and slot.wal_status == "lost" and isinstance(node, Reachable) and not status.streams(name):
-            raise HaopError(_removed(name), hint=f"clone it again: haop rebuild {name}")
-
-    def _end_of(self, name: str) -> str:
-        """A node's last words, and those of a primary that went with it: a full disk ends both."""
-        status = self.observe()
-        others = (n.name for n in status.nodes if n.name != name and not n.service.fenced)
-        gone = () if status.primaries else [other for other in others if self.was_primary(other)]
-        return words.end_of(self.runtime, name, gone)
+        """Wait until these nodes stream from the primary; who follows another, since one changed, is led to it."""
+        return rejoining.await_streaming(self, names, deadline)
 
     def plan_rejoin(self, status: ClusterStatus, node: str) -> Rejoining:
         """What `rejoin` would do.
@@ -316,18 +234,7 @@ class StreamingEngine:
         Raises:
             Refused: only a rebuild can help.
         """
-        primary, slot = self.primary_for(status, node), status.slot(self.spec.node(node).slot)
-        if status.streams(node):
-            return Rejoining(f"{node} streams from {primary} already; nothing to do")
-        if slot and slot.wal_status == "lost" and not self.runtime.rebuilding(node):
-            raise Refused(_removed(node), hint=f"clone it again: haop rebuild {node}")
-        if status.node(node).service.needs_rebuild:
-            told = f"{node} can neither follow {primary} nor be rewound"
-            raise Refused(told, hint=f"clone it again: haop rebuild {node}")
-        if not self.needs_rewind(status, node):
-            return Rejoining(f"start {node}; it follows {primary}")
-        told = f"{node} follows {primary}; what only {node} has written since then is rewound, and its WAL kept"
-        return Rejoining(told, rewinds=True)
+        return rejoining.plan(self, status, node)
 
     def last_decision(self, name: str, since: datetime | None = None) -> str:
         """What the node script decided when it last started a node, since that moment."""
@@ -367,7 +274,3 @@ class StreamingEngine:
         """A former primary's slots retain WAL that nobody fetches."""
         with connected(self.runtime.endpoint(name), self.admin) as connection:
             replication.drop_slots(connection, [node.slot for node in self.spec.nodes])
-
-
-def _removed(name: str) -> str:
-    return f"{name} cannot follow: the primary no longer has the WAL that it needs"

@@ -12,7 +12,7 @@ from haop.clock import SYSTEM_CLOCK
 from haop.engines import switching, upstream
 from haop.engines.returning import bring_back
 from haop.errors import HaopError, NoPrimary, Refused
-from haop.guard.decide import FailOver
+from haop.guard.decisions import FailOver
 from haop.guard.seen import Look
 from haop.guard.trouble import Troubles, described, expected
 from haop.model.service import State

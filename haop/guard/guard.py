@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from haop.guard.acts import Acts
-from haop.guard.decide import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy, decide, primary_of
+from haop.guard.decide import decide, primary_of
+from haop.guard.decisions import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy
 from haop.guard.probes import Probes
 from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried, View, see
 from haop.guard.trouble import Troubles

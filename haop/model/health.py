@@ -7,7 +7,7 @@ from enum import StrEnum
 from haop.model.refusing import FULL, refusal, remedy
 from haop.model.service import ServiceState, State
 from haop.model.spec import ClusterSpec, Durability, NodeSpec
-from haop.model.status import ClusterStatus, Reachable, Role, Unreachable
+from haop.model.status import ClusterStatus, Reachable, Role, Unreachable, version
 
 # A standby further behind than this is named: a segment of WAL, or half a minute.
 LAGGING_BYTES = 16 * 2**20
@@ -291,12 +291,3 @@ def _slot(status: ClusterStatus, node: NodeSpec) -> Iterator[Finding]:
             message=f"nobody reads the slot of {node.name}; it retains {slot.retained_bytes} bytes of WAL",
             hint=f"bring {node.name} back: {back}",
         )  # fmt: skip
-
-
-def version(number: int) -> str:
-    """PostgreSQL's version number as people write it.
-
-    >>> version(150018)
-    '15.18'
-    """
-    return f"{number // 10000}.{number % 10000}"

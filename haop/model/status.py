@@ -248,3 +248,12 @@ class ClusterStatus:
             f"it has {node.server.reach - fork.at} bytes of timeline {fork.timeline} beyond {fork.at}, where "
             f"{self.primary.name}'s timeline {primary.timeline} began"
         )
+
+
+def version(number: int) -> str:
+    """PostgreSQL's version number as people write it.
+
+    >>> version(150018)
+    '15.18'
+    """
+    return f"{number // 10000}.{number % 10000}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from haop.engines import stopping
 from haop.engines.candidate import absent
-from haop.engines.streaming import REJOIN_SECONDS
+from haop.engines.rejoining import REJOIN_SECONDS
 from haop.errors import HaopError, NoPrimary, Refused
 from haop.model.service import State
 from haop.model.settings import Restarts

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from haop.engines import switching
 from haop.engines.base import Note
-from haop.engines.streaming import REJOIN_SECONDS
+from haop.engines.rejoining import REJOIN_SECONDS
 from haop.errors import NoPrimary
 from haop.operations import confirming, heal, status
 from haop.operations.audit import audited

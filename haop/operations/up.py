@@ -5,13 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import TypeAlias
 
-from haop.clock import SYSTEM_CLOCK
 from haop.engines import fences, switching
 from haop.engines.candidate import absent
-from haop.engines.streaming import REJOIN_SECONDS
+from haop.engines.rejoining import REJOIN_SECONDS
 from haop.errors import HaopError, Refused
 from haop.model.health import lost
 from haop.model.probe import NoAnswer
@@ -22,6 +20,7 @@ from haop.operations import (
     confirming,
     converge,
     footing,
+    full_disk,
     guarding,
     heal,
     maintenance,
@@ -38,7 +37,6 @@ from haop.operations.cluster import Cluster
 from haop.operations.planning import Plan
 from haop.operations.progress import Progress
 from haop.operations.survey import survey
-from haop.postgres.answers import DISK_FULL
 from haop.runtimes.base import Partitionable
 from haop.waiting import wait_until
 
@@ -80,30 +78,21 @@ def up(cluster: Cluster, progress: Progress, consent: Consent = nobody, *, prune
     services = cluster.services()
     render.write(cluster.project, cluster.stack())
     outdated = cluster.runtime.create(services, progress.step)
-    with audited(cluster.project, "up") as outcome:
-        since = SYSTEM_CLOCK.now()
-        try:
-            passwords.admit(cluster)
-            if begun := heal.read(cluster.project):
-                with progress.step(f"settle the interrupted {begun.action} of {begun.node}"):
-                    heal.settle(cluster, begun)
-            plan = survey(cluster, services)
-            outcome.detail = str(plan)
-            _Up(cluster, services, progress).run(plan)
-            if prune and left:
-                strays.remove(cluster, left, progress)
-                outcome.detail += f"; removed {', '.join(left)}"
-            watch(cluster, progress)
-            found = converge.restart(cluster, outdated, progress, consent)
-            outcome.detail += salvage.shown(cluster, progress)
-            return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
-        except HaopError as error:
-            said = "No space left" in error.message
-            if not said and not _disk_was_full(cluster, since):
-                raise
-            error.hint = "make room on the disk, then run haop up again: it goes on from where it stopped"
-            error.message = error.message if said else f"No space left on device: {error.message}"
-            raise
+    with audited(cluster.project, "up") as outcome, full_disk.named(cluster):
+        passwords.admit(cluster)
+        if begun := heal.read(cluster.project):
+            with progress.step(f"settle the interrupted {begun.action} of {begun.node}"):
+                heal.settle(cluster, begun)
+        plan = survey(cluster, services)
+        outcome.detail = str(plan)
+        _Up(cluster, services, progress).run(plan)
+        if prune and left:
+            strays.remove(cluster, left, progress)
+            outcome.detail += f"; removed {', '.join(left)}"
+        watch(cluster, progress)
+        found = converge.restart(cluster, outdated, progress, consent)
+        outcome.detail += salvage.shown(cluster, progress)
+        return replace(found, findings=(*found.findings, *strays.findings(() if prune else left)))
 
 
 def _end_intruders(cluster: Cluster) -> None:
@@ -125,14 +114,6 @@ def watch(cluster: Cluster, progress: Progress) -> None:
         return
     with progress.step("start the guard" if project.spec.guard.enabled else "end the guard"):
         guarding.ensure(project)
-
-
-def _disk_was_full(cluster: Cluster, since: datetime) -> bool:
-    """Whether a node said so: a full disk shows in many ways, a lost connection among them."""
-    names = [node.name for node in cluster.project.spec.nodes]
-    lines = cluster.runtime.logs(names, follow=False, since=since)
-    # The second is what programs say that are no server.
-    return any(line.code == DISK_FULL or "No space left on device" in line.message for line in lines)
 
 
 class _Up:

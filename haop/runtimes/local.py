@@ -7,42 +7,28 @@ Each service has a folder below `.haop/local/`: `data`, the fence marker `data.f
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import psutil
 
-from haop.errors import CommandFailed, DeadlineExceeded, HaopError, Refused
+from haop.errors import CommandFailed, HaopError, Refused
 from haop.model.endpoint import Endpoint
-from haop.model.service import Ending, Exit, LogLine, Service, ServiceState, State
-from haop.model.spec import ClusterSpec
+from haop.model.service import Ending, Exit, Service, ServiceState, State
 from haop.postgres import binaries
-from haop.process import RunAs, run, spawn
-from haop.runtimes import account, kept_wal, local_exits, log_files, markers, preflight, processes
+from haop.process import run, spawn
+from haop.runtimes import account, local_exits, markers, preflight, processes
 from haop.runtimes.base import STOP_SECONDS, Step
-from haop.runtimes.local_folders import LocalFolders
+from haop.runtimes.local_files import LocalFiles
 from haop.waiting import wait_until
 
 _HOST = "127.0.0.1"
-_LOG_SECONDS = 2.0
 
 
-class LocalRuntime:
+class LocalRuntime(LocalFiles):
     """Runs nodes as processes; whose network cannot be cut."""
-
-    def __init__(self, spec: ClusterSpec, state: Path, stack: Path) -> None:
-        self._spec = spec
-        self._folders = LocalFolders(state / "local", spec.local.user)
-        self._state = state
-        self._stack = stack
-
-    @property
-    def run_as(self) -> RunAs:
-        """The user of the servers."""
-        return self._folders.run_as
 
     @cached_property
     def tls(self) -> bool:
@@ -231,51 +217,14 @@ class LocalRuntime:
         """What the marker said before, unless the rebuild is only about to remove what it has replaced."""
         self._folders.give_back(name)
 
-    def collect(self, name: str, into: Path) -> Sequence[str]:
-        """From beside the data directory."""
-        return kept_wal.collect(self._folders.beside(name, kept_wal.FOLDER), into)
-
-    def discard(self, name: str, kept: Sequence[str]) -> None:
-        """There."""
-        kept_wal.discard(self._folders.beside(name, kept_wal.FOLDER), kept)
-
     def reinstate(self, name: str) -> None:
         """The marker changes from "fenced" to "reinstate"; the node script removes it."""
         self.enforce(name)
         self._folders.mark(name, markers.reinstated(name, self._folders.word(name)))
 
-    def read(self, name: str, path: PurePosixPath) -> bytes | None:
-        """From the data directory."""
-        return self._folders.read(name, path)
-
-    def pieces(self, name: str, path: PurePosixPath, offset: int) -> Generator[bytes, None, None]:
-        """From the data directory."""
-        return self._folders.pieces(name, path, offset)
-
-    def lend(self, name: str, files: Sequence[PurePosixPath], to: str) -> PurePosixPath:  # noqa: ARG002 - the protocol's signature
-        """All servers are one user's: where they lie they can be read."""
-        return PurePosixPath(self._folders.data(name) / files[0].parent)
-
-    def take_back(self, to: str) -> None:
-        """Nothing was copied."""
-
     def rejoining(self, name: str) -> bool:
         """From its marker."""
         return self._process(name) is not None and markers.is_on_its_way(self._folders.word(name))
-
-    def holds(self, name: str, path: PurePosixPath) -> bool:
-        """In the data directory."""
-        return (self._folders.data(name) / path).exists()
-
-    def logs(self, names: Sequence[str], *, follow: bool, since: datetime | None) -> Iterator[LogLine]:
-        """From the files of the nodes."""
-        return log_files.merged(self._folders.home, names, follow=follow, since=since)
-
-    def newest_logs(self, name: str) -> Iterator[LogLine]:
-        """From there, too. A server that has ended may have left its last words to the process that writes them."""
-        if not self._process(name):
-            self._await_log(name)
-        return log_files.newest_first(self._folders.home, name)
 
     def exits(self, names: Sequence[str], until: threading.Event) -> Iterator[Exit]:
         """From the kernel."""
@@ -324,14 +273,3 @@ class LocalRuntime:
         """
         processes.end_all(self._folders.data(name))
         (self._folders.data(name) / "postmaster.pid").unlink(missing_ok=True)
-
-    def _await_log(self, name: str) -> None:
-        """For a moment: what goes on longer was begun by the server, and is none of its processes."""
-        with suppress(DeadlineExceeded):
-            wait_until(
-                lambda: log_files.is_complete(self._folders.home, name), deadline=_LOG_SECONDS, pause=0.005,
-                waiting_for=f"the log of {name}",
-            )  # fmt: skip
-
-    def _process(self, name: str) -> psutil.Process | None:
-        return processes.find(self._folders.record(name), self._folders.data(name))

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from haop.errors import HaopError
-from haop.guard.decide import Decision, FailOver, decide
+from haop.guard.decide import decide
+from haop.guard.decisions import Decision, FailOver
 from haop.guard.guard import Guard
 from haop.guard.trouble import Troubles
 from haop.operations import guarding, heal, status

@@ -16,7 +16,7 @@ import pytest
 
 from haop.errors import CommandFailed, HaopError, Refused
 from haop.guard.acts import Acts
-from haop.guard.decide import BringBack, Decision
+from haop.guard.decisions import BringBack, Decision
 from haop.guard.trouble import Troubles
 from haop.operations import guarding, unit
 from haop.operations.cluster import Cluster

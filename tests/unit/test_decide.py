@@ -1,6 +1,7 @@
 """Decisions of the guard that its search does not tell apart: what its world does not have."""
 
-from haop.guard.decide import Tidy, decide
+from haop.guard.decide import decide
+from haop.guard.decisions import Tidy
 from haop.guard.seen import Answer, FailedOver, Seen, Tidied, View, see
 from haop.model.status import Role
 

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from haop.guard.decide import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy, decide, primary_of
+from haop.guard.decide import decide, primary_of
+from haop.guard.decisions import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy
 from haop.guard.seen import Answer, FailedOver, Look, Miss, Seen, Tick, Tidied, Tidying, Tried, View, Welcome, see
 from haop.model.probe import NoAnswer
 from haop.model.service import Exit, State
