@@ -71,8 +71,9 @@ def one(cluster: Cluster, name: str, progress: Progress) -> None:
         HaopError: it did not come back.
     """
     cluster.require_node(name)
-    if (state := cluster.runtime.state(name).state) is not State.RUNNING:
-        raise Refused(f"{name} does not run: it is {state}", hint="haop up brings it back")
+    if (found := cluster.runtime.state(name)).state is not State.RUNNING:
+        hint = f"clone it again: haop rebuild {name}" if found.needs_rebuild else "haop up brings it back"
+        raise Refused(f"{name} does not run: it is {found.state}", hint=hint)
     if is_primary(cluster, name) and (raised := [each for each in pending(cluster).of(name) if each.raised]):
         raise Refused(
             f"{name} is the primary, and would have more than its standbys: {', '.join(map(str, raised))}",

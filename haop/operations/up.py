@@ -231,12 +231,13 @@ class _Up:
             with self.progress.step(f"complete the rebuild of {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
         self.await_those_on_their_way(everybody)
-        with self.progress.step("every standby streams"):
+        others = f", but for {', '.join(sorted(self.left))}" if self.left else ""
+        with self.progress.step(f"every standby streams{others}"):
             observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
             confirming.restore(self.cluster)
             restart.reload(self.cluster, observed)
         restart.unblock(self.cluster, self.progress)
-        with self.progress.step("verify: a token written on the primary is replayed by every standby"):
+        with self.progress.step(f"verify: a token written on the primary is replayed by every standby{others}"):
             verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):

@@ -14,7 +14,7 @@ from haop.engines.base import Terms
 from haop.errors import Refused
 from haop.model.health import Health
 from haop.model.service import State
-from haop.operations import failover, rejoin
+from haop.operations import failover, rejoin, restart
 from haop.operations.cluster import Cluster
 from haop.operations.up import up
 from haop.process import run
@@ -207,6 +207,9 @@ def test_an_interrupted_rewind_refuses_and_its_advice_heals_it(shop: Cluster) ->
     support.local(shop)._folders.mark(standby, "rewinding")
     assert f"unusable: haop rebuild {standby}" in refused(shop, standby)
     found = up(shop, Quiet())  # the rest is as it should be
+    with pytest.raises(Refused) as not_restarted:
+        restart.one(shop, standby, Quiet())
+    assert not_restarted.value.hint == f"clone it again: haop rebuild {standby}"
     hints = {each.code: each.hint or "" for each in found.findings if each.node == standby}
     assert {code for code, hint in hints.items() if f"haop rebuild {standby}" in hint} == {"fenced", "slot-inactive"}
     support.set_aside(shop, standby)
