@@ -33,7 +33,9 @@ class Probes:
     """What the threads see is put into `seen`, in the order in which it was seen."""
 
     def __init__(self, cluster: Cluster, until: threading.Event, troubles: Troubles) -> None:
-        self.seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
+        # No SimpleQueue: one that a signal interrupts after its time has run out, as in a guard that was stopped by a
+        # signal and is told to end, waits for ever.
+        self.seen: queue.Queue[Seen] = queue.Queue()
         self.confirming: dict[str, str] = {}  # of each primary: who it waits for and who streams, for comparison
         self._flushes: dict[str, Flushes] = {}  # of each primary
         self._troubles = troubles

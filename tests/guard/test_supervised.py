@@ -4,7 +4,10 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -140,6 +143,38 @@ def test_a_guard_that_is_stopped_is_a_finding_and_up_starts_another(shop: Cluste
     assert after
     assert after.pid != before.pid
     assert not codes(shop)
+
+
+WAITS = """
+import queue, signal, threading
+from haop.guard.probes import Probes
+from haop.guard.trouble import Troubles
+
+until = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: until.set())
+seen = Probes(None, until, Troubles()).seen  # nothing is seen
+print("waits", flush=True)
+while not until.is_set():
+    try:
+        seen.get(timeout=0.25)
+    except queue.Empty:
+        pass
+"""
+
+
+def test_what_waits_for_news_ends_though_it_was_stopped_for_longer_than_it_waits() -> None:
+    """As a guard that hangs, or a machine that slept, and then is told to end."""
+    with subprocess.Popen((sys.executable, "-c", WAITS), stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout
+            assert child.stdout.readline() == b"waits\n"
+            child.send_signal(signal.SIGSTOP)
+            time.sleep(0.5)  # longer than it waits
+            child.send_signal(signal.SIGTERM)
+            child.send_signal(signal.SIGCONT)
+            assert child.wait(timeout=30) == 0
+        finally:
+            child.kill()
 
 
 def codes(cluster: Cluster) -> set[str]:
