@@ -59,15 +59,15 @@ def plan(engine: "StreamingEngine", status: ClusterStatus, node: str) -> Rejoini
 def restart_as_standby(engine: "StreamingEngine", status: ClusterStatus, node: str) -> None:
     """Start it so that it becomes a standby.
 
-    What runs there is taken down first where it has to be rewound, or lets nobody in and follows another.
+    What runs there is taken down first where it has to be rewound, or lets nobody in and waits for what does not come.
     """
     service, rewind = status.node(node).service, engine.needs_rewind(status, node)
-    misled = not isinstance(status.node(node), Reachable) and upstream.misled(engine, status, node) is not None
+    in_vain = upstream.waits_in_vain(engine, status, node)
     if rewind and (service.state is not State.STOPPED or service.intruder):
         engine.take_down(status, node)
-    elif misled or service.state is State.PAUSED:
+    elif in_vain or service.state is State.PAUSED:
         engine.runtime.stop(node)
-    if rewind or misled or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
+    if rewind or in_vain or service.fenced or service.state in {State.STOPPED, State.PAUSED}:
         engine.runtime.readmit(node)
     engine.runtime.start(engine.services()[node])
 

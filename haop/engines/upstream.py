@@ -1,11 +1,14 @@
 """Whom standbys follow. After two promotions in a row one may be left with a node that is not primary any more."""
 
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
 from haop.model.service import State
 from haop.model.status import ClusterStatus, Reachable
+from haop.postgres import control
 from haop.postgres.pointing import told_by
 
 if TYPE_CHECKING:
@@ -37,13 +40,37 @@ def misled(engine: "StreamingEngine", status: ClusterStatus, name: str) -> str |
     return None if followed == status.primary.name else followed
 
 
+def waits_for_what_is_lost(engine: "StreamingEngine", name: str, primary: str) -> bool:
+    """Whether a running standby that lets nobody in can never do so: the primary has lost the WAL that it needs first.
+
+    It was told to write down how far it needs to replay; a primary that was promoted, or recovered, short of that has
+    none for it, and it asks again and again.
+    """
+    with suppress(HaopError):  # what cannot be read, or asked, is looked at again
+        if by_files(engine, name) != primary:
+            return False
+        needs = control.parse(engine.runtime.read(name, control.PATH) or b"")
+        # Asked after that was read: until then a primary may have written what it sends.
+        others = frozenset(node.name for node in engine.spec.nodes if node.name != primary)
+        return engine.observe(others).has_lost(needs.needed, needs.needed_timeline)
+    return False
+
+
+def waits_in_vain(engine: "StreamingEngine", status: ClusterStatus, name: str) -> bool:
+    """Whether that running standby lets nobody in, and waits for WAL from one that has none for it."""
+    if not status.primary or isinstance(status.node(name), Reachable):
+        return False
+    if status.node(name).service.fenced or status.node(name).service.state is not State.RUNNING:
+        return False
+    return misled(engine, status, name) is not None or waits_for_what_is_lost(engine, name, status.primary.name)
+
+
 def lead(engine: "StreamingEngine", status: ClusterStatus, name: str) -> None:
-    """Let a standby that follows another than the primary follow that; one that lets nobody in is started again."""
-    if not status.primary or not misled(engine, status, name):
-        return
+    """Let a standby that follows another than the primary follow that; one that waits in vain is started again."""
     if not isinstance(node := status.node(name), Reachable):
-        engine.restart_as_standby(status, name)
-    elif not status.diverged(node):
+        if waits_in_vain(engine, status, name):
+            engine.restart_as_standby(status, name)
+    elif status.primary and misled(engine, status, name) and not status.diverged(node):
         engine.point(name, status.primary.name)
 
 

@@ -52,15 +52,31 @@ class Acts:
         for keep in (heal.reserve, behind.reserve, last.reserve, maintenance.prepare):
             self._attempt("room for records", partial(keep, self._cluster.project))
 
-    def look(self, name: str, *, silent: bool) -> Look:
-        """What the runtime says of a node; of one that runs and is silent, what its files say, too."""
+    def look(self, name: str, *, silent: bool, primary: str | None) -> Look:
+        """What the runtime says of a node; of one that runs and is silent, what its files say, too.
+
+        Args:
+            name: of the node.
+            silent: whether its server does not answer.
+            primary: the node that is primary, and answers.
+        """
         engine, runtime, at = self._cluster.engine, self._cluster.runtime, time.monotonic()
         found = runtime.state(name)
         primarys = found.state is not State.ABSENT and engine.has_primarys_data(name)
         ended = found.remark if found.state is State.STOPPED else None
         follows = upstream.by_files(engine, name) if silent and found.state is State.RUNNING and not primarys else None
+        lacks = follows is not None and follows == primary and upstream.waits_for_what_is_lost(engine, name, primary)
         return Look(
-            name, at, found.state, found.fenced, primarys, runtime.rejoining(name), ended, found.intruder, follows
+            name,
+            at,
+            found.state,
+            found.fenced,
+            primarys,
+            runtime.rejoining(name),
+            ended,
+            found.intruder,
+            follows,
+            lacks,
         )
 
     def fail_over(self, decision: FailOver, silent: frozenset[str]) -> str:

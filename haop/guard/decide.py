@@ -186,15 +186,18 @@ def _redundancy(view: View, primary: Node, now: float) -> Decision | None:
 
 
 def _misled(node: Node, primary: Node, now: float) -> bool:
-    """It runs, lets nobody in, and waits for WAL from another: that may not have it, or not give it to a standby."""
+    """It runs, lets nobody in, and waits for WAL from one that has lost it, or may not give it to a standby."""
     look, silent = node.look, now - node.answered
-    return bool(
-        look and look.at > node.answered and silent > _IDLE_SECONDS and look.follows not in {None, primary.name}
-    )
+    if look is None or look.at <= node.answered or silent <= _IDLE_SECONDS:
+        return False
+    return look.lacks or look.follows not in {None, primary.name}
 
 
 def _why_misled(node: Node) -> str:
-    return f"it lets nobody in, and follows {node.look.follows if node.look else None}, which is not the primary"
+    look = node.look
+    if look and look.lacks:
+        return f"it lets nobody in, and waits for WAL that {look.follows} has lost"
+    return f"it lets nobody in, and follows {look.follows if look else None}, which is not the primary"
 
 
 def _anybody(view: View, now: float, but: Node | None = None) -> BringBack | None:

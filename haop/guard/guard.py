@@ -187,11 +187,13 @@ class Guard:
 
     def _look_around(self, *, everywhere: bool = False) -> None:
         """Ask the runtime about nodes that do not answer, and seldom about those that do."""
+        primary = primary_of(self._view)
+        answers = primary.name if primary and time.monotonic() - primary.answered < _LOOK_SECONDS else None
         for node in self._view.nodes.values():
             if everywhere or self._is_due(node, time.monotonic()):
                 try:
                     silent = time.monotonic() - node.answered > _LOOK_SECONDS
-                    self._see(self._acts.look(node.name, silent=silent))
+                    self._see(self._acts.look(node.name, silent=silent, primary=answers))
                 except Exception as error:  # noqa: BLE001 - it is one of many
                     self._acts.trouble("look at", error, node.name)
                 else:

@@ -69,6 +69,7 @@ class Look:
     ended: str | None = None  # how, where it does not run and the runtime can tell
     intruder: str | None = None  # what serves its data, though they are fenced
     follows: str | None = None  # whom, where it runs as a standby and lets nobody in
+    lacks: bool = False  # that is the primary, and has lost the WAL that it waits for
 
 
 @dataclass(frozen=True, slots=True)

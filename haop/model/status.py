@@ -227,6 +227,15 @@ class ClusterStatus:
         ahead = node.server.reach - primary.server.lsn
         return max(0, ahead) if node.server.timeline == primary.server.timeline else 0
 
+    def has_lost(self, at: Lsn, timeline: int) -> bool:
+        """Whether the primary's WAL does not lead to that position of that timeline, and never will."""
+        primary = self.primary.server if self.primary else None
+        if primary is None:
+            return False
+        if timeline >= primary.timeline:
+            return timeline > primary.timeline or at > primary.lsn
+        return any(fork.timeline == timeline and at > fork.at for fork in primary.forks)
+
     def diverged(self, node: Reachable) -> str | None:
         """Why that standby cannot follow the primary: they went down different timelines; None where they did not."""
         if not self.primary or node is self.primary or self.streams(node.name):

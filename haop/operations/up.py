@@ -15,7 +15,7 @@ from haop.model.health import lost
 from haop.model.probe import NoAnswer
 from haop.model.refusing import FULL
 from haop.model.service import Service, State
-from haop.model.status import Unreachable
+from haop.model.status import ClusterStatus, Unreachable
 from haop.operations import (
     confirming,
     converge,
@@ -177,7 +177,7 @@ class _Up:
             self.start((*names, *addons, *(name for name in self.nodes if self.runs(name))))
             footing.make_database(self.cluster)
             self.await_clones(empty)
-            self.cluster.engine.await_streaming(frozenset(names), REJOIN_SECONDS)
+            self.await_streaming(frozenset(names))
 
     @contextmanager
     def ended_together(self, clones: tuple[str, ...]) -> Iterator[None]:
@@ -231,17 +231,31 @@ class _Up:
             with self.progress.step(f"complete the rebuild of {name}"):
                 self.cluster.engine.rejoin(name, _nothing)
         self.await_those_on_their_way(everybody)
-        others = f", but for {', '.join(sorted(self.left))}" if self.left else ""
-        with self.progress.step(f"every standby streams{others}"):
-            observed = self.cluster.engine.await_streaming(everybody, REJOIN_SECONDS)
+        with self.progress.step(f"every standby streams{self.but_for()}"):
+            observed = self.await_streaming(everybody)
             confirming.restore(self.cluster)
             restart.reload(self.cluster, observed)
         restart.unblock(self.cluster, self.progress)
-        with self.progress.step(f"verify: a token written on the primary is replayed by every standby{others}"):
+        with self.progress.step(f"verify: a token written on the primary is replayed by every standby{self.but_for()}"):
             verify.token_replayed(self.cluster, observed)
         if heal.read(self.cluster.project):
             with self.progress.step("clean up after what was interrupted"):
                 heal.finish(self.cluster)
+
+    def await_streaming(self, names: frozenset[str]) -> ClusterStatus:
+        """Wait until they stream. Who turns out to need a clone is left; a finding says so."""
+        while True:
+            try:
+                return self.cluster.engine.await_streaming(names - self.left, REJOIN_SECONDS)
+            except HaopError:
+                lost = {name for name in names - self.left if self.cluster.runtime.state(name).needs_rebuild}
+                if not lost:
+                    raise
+                self.left |= lost
+
+    def but_for(self) -> str:
+        """Who is left, in words that end a step's title."""
+        return f", but for {', '.join(sorted(self.left))}" if self.left else ""
 
     def require_one_primary(self) -> None:
         if not self._decided():

@@ -86,6 +86,21 @@ def leave_inconsistent(cluster: Cluster, far: str, near: str) -> None:
     primary = support.primary_of(cluster)
     support.sql(cluster, primary, "CHECKPOINT")
     replayed(cluster, far)
+    leave_without_wal(cluster, far, near)
+    support.sql(cluster, near, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    cluster.runtime.pause(primary)  # so that the node script finds none, and leaves it as it was told
+    try:
+        cluster.runtime.start(cluster.services()[far])
+        consistent = "in recovery, not yet consistent"
+        wait_until(lambda: reason(cluster, far) == consistent, deadline=60, waiting_for="it to let nobody in")
+    finally:
+        cluster.runtime.resume(primary)
+    wait_until(lambda: cluster.engine.observe().primary, deadline=30, waiting_for="the primary to go on")
+
+
+def leave_without_wal(cluster: Cluster, far: str, near: str) -> None:
+    """It has stopped, needs more WAL than it has, and will ask that node for it."""
+    primary = support.primary_of(cluster)
     support.sql(cluster, primary, "CREATE TABLE wal (id int)")
     for _ in range(2):
         support.sql(cluster, primary, "SELECT pg_switch_wal()")
@@ -95,7 +110,6 @@ def leave_inconsistent(cluster: Cluster, far: str, near: str) -> None:
     replayed(cluster, far)
     cluster.runtime.stop(far)
     place, mine = cluster.runtime.places()[near], cluster.runtime.places()[primary]
-    support.sql(cluster, near, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
     support.by_hand(
         cluster, far,
         f"sed -i 's/host={mine.host} port={mine.port}/host={place.host} port={place.port}/' "
@@ -103,14 +117,6 @@ def leave_inconsistent(cluster: Cluster, far: str, near: str) -> None:
         """first=$(pg_controldata -D "$PGDATA" | sed -n "s/^Latest checkpoint's REDO WAL file: *//p"); """
         'for file in ????????????????????????; do if [ "$file" \\> "$first" ]; then rm "$file"; fi; done',
     )  # fmt: skip
-    cluster.runtime.pause(primary)  # so that the node script finds none, and leaves it as it was told
-    try:
-        cluster.runtime.start(cluster.services()[far])
-        consistent = "in recovery, not yet consistent"
-        wait_until(lambda: reason(cluster, far) == consistent, deadline=60, waiting_for="it to let nobody in")
-    finally:
-        cluster.runtime.resume(primary)
-    wait_until(lambda: cluster.engine.observe().primary, deadline=30, waiting_for="the primary to go on")
 
 
 def reason(cluster: Cluster, node: str) -> str:

@@ -351,6 +351,7 @@ class World:
         node = self.nodes[name]
         state = State.RUNNING if node.runs else State.STOPPED if node.data else State.ABSENT
         follows = node.follows if node.process == "inconsistent" else None
+        lacks = follows is not None and self.lacks(node)
         intruder = "somebody" if node.by_hand is not None else None
         return Look(
             name,
@@ -361,7 +362,13 @@ class World:
             node.on_its_way,
             intruder=intruder,
             follows=follows,
+            lacks=lacks,
         )
+
+    def lacks(self, node: Server) -> bool:
+        """Whether it waits, to become consistent, for WAL that the primary has lost."""
+        primary = self.nodes.get(node.follows, NOBODY)
+        return node.process == "inconsistent" and primary.writable and not primary.wal.begins_with(node.wal)
 
 
 class Guard:
@@ -572,7 +579,7 @@ class Guard:
             raise Failed
         elif node.serves and not node.blocked and primaries[0].wal.begins_with(node.wal):
             node.follows = primaries[0].name
-        elif node.process != "inconsistent" or node.follows != primaries[0].name:
+        elif node.process != "inconsistent" or node.follows != primaries[0].name or world.lacks(node):
             self._restart_as_standby(node)
 
     def _end_intruder(self, node: Server) -> None:
