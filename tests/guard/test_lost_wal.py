@@ -12,6 +12,7 @@ from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
 from tests.guard.test_cascading import leave_without_wal, names, reason, replayed
+from tests.postgres.agreement import assert_all_agree
 from tests.support import Quiet
 
 _QUICK = {"autovacuum": "off", "checkpoint_timeout": "1h"}  # nothing but the test writes a checkpoint
@@ -45,6 +46,7 @@ def test_who_waits_for_what_is_lost_is_told_to_need_a_clone(shop: Cluster, by: s
         with pytest.raises(HaopError, match="a fresh clone is needed"):
             rejoin.execute(shop, far, lambda _event, _node: None)
     wait_until(lambda: shop.runtime.state(far).needs_rebuild, deadline=60, waiting_for="it to be known")
+    assert {code for code, _, node in assert_all_agree(shop) if node == far} == {"fenced", "slot-inactive"}
     hints = [found.hint or "" for found in status.observe(shop).findings if found.node == far]
     assert hints
     assert all(hint.endswith(f"haop rebuild {far}") for hint in hints)

@@ -10,6 +10,7 @@ from haop.operations import check, restart, status, switchover
 from haop.operations.cluster import Cluster
 from haop.waiting import wait_until
 from tests import support
+from tests.postgres.agreement import assert_all_agree
 from tests.support import Quiet
 
 
@@ -91,6 +92,7 @@ def test_a_command_that_fails_is_told_at_once(shop: Cluster) -> None:
     fill(shop, primary)
     wait_until(lambda: found(shop), deadline=30, waiting_for="the finding")
     assert "the last attempt failed" in found(shop)[0]
+    assert "archiving" in {code for code, _, _ in assert_all_agree(shop)}
     archive(shop, primary, None)
     wait_until(lambda: not found(shop), deadline=120, waiting_for="the archive")
 

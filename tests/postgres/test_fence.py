@@ -13,11 +13,11 @@ from haop.model.health import Health
 from haop.operations import failover, rejoin, status
 from haop.operations.check import check
 from haop.operations.cluster import Cluster
-from haop.operations.doctor.examination import examine
 from haop.operations.up import up
 from haop.runtimes import processes
 from haop.waiting import wait_until
 from tests import support
+from tests.postgres.agreement import assert_all_agree
 from tests.support import Quiet
 
 _NOTE, _CONF = PurePosixPath("FENCED.txt"), PurePosixPath("postgresql.auto.conf")
@@ -91,8 +91,7 @@ def test_what_serves_fenced_data_is_reported_by_all_and_ended_by_rejoin(fenced: 
         assert found.status.primary.name == new
         with pytest.raises(NoPrimary, match=f"{old} is fenced, and (process|container) .* serves its data"):
             check(cluster, Quiet(), contents=False)
-        examined = examine(cluster.project)
-        assert "fence-broken" in {each.code for each in examined.findings}
+        assert ("fence-broken", "error", old) in assert_all_agree(cluster)
         assert status.observe(cluster).status.breached, "nobody who only looks has ended it"
         rejoin.execute(cluster, old, quiet)
         assert not status.observe(cluster).status.breached

@@ -26,6 +26,7 @@ from haop.project import load
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import REQUIRED, only_local, require
+from tests.postgres.agreement import assert_all_agree
 from tests.support import Quiet
 
 
@@ -46,13 +47,16 @@ def codes(cluster: Cluster) -> set[str]:
     return {found.code for found in status.observe(cluster).findings}
 
 
-def awaited(cluster: Cluster, code: str, node: str | None = None) -> Finding:
-    """That finding, as soon as it is there."""
+def awaited(cluster: Cluster, code: str, node: str | None = None, *, agreed: bool = True) -> Finding:
+    """That finding, as soon as it is there; and that status, check, doctor and the guard's status have it alike."""
 
     def look() -> Finding | None:
         return next((f for f in status.observe(cluster).findings if (f.code, f.node) == (code, node)), None)
 
-    return wait_until(look, deadline=20, waiting_for=f"the finding {code} of {node}")
+    found = wait_until(look, deadline=20, waiting_for=f"the finding {code} of {node}")
+    if agreed:
+        assert (code, found.severity, node) in assert_all_agree(cluster)
+    return found
 
 
 def hint(found: Finding) -> str:
@@ -282,7 +286,7 @@ def test_a_port_on_which_another_cluster_answers_is_a_foreign_node(shop: Cluster
         ours, theirs = shop.project.spec.node("db1"), other.project.spec.node("db1")
         spec = replace(shop.project.spec, nodes=(ours, replace(theirs, name="db2")))
         mistaken = Cluster.of(replace(shop.project, spec=spec))
-        found = awaited(mistaken, "foreign-node")
+        found = awaited(mistaken, "foreign-node", agreed=False)  # of no project that has a folder
     finally:
         support.end(other)
     assert found.severity is Severity.ERROR

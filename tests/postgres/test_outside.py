@@ -8,9 +8,8 @@ import pytest
 
 from haop.errors import HaopError, Refused
 from haop.model.health import Health
-from haop.operations import check, failover, rebuild, status
+from haop.operations import failover, rebuild, status
 from haop.operations.cluster import Cluster
-from haop.operations.doctor.examination import examine
 from haop.operations.down import down
 from haop.operations.up import up
 from haop.process import run
@@ -18,6 +17,7 @@ from haop.project import load
 from haop.waiting import wait_until
 from tests import support
 from tests.conftest import only_compose, only_local
+from tests.postgres.agreement import assert_all_agree
 from tests.support import Quiet
 
 
@@ -58,20 +58,14 @@ def made(cluster: Cluster) -> Path:
     return where
 
 
-def found(cluster: Cluster, code: str) -> set[str | None]:
-    return {finding.node for finding in status.observe(cluster).findings if finding.code == code}
-
-
 def test_a_tablespace_outside_is_found_by_every_command_and_nothing_is_cloned(shop: Cluster) -> None:
     where = made(shop)
     primary, standby = support.primary_of(shop), support.standby_of(shop)
-    assert found(shop, "tablespace") == {primary, standby}
+    agreed = assert_all_agree(shop)
+    assert {("tablespace", "error", primary), ("tablespace", "error", standby)} <= agreed
     told = next(f for f in status.observe(shop).findings if f.code == "tablespace")
     assert f"wide of {told.node} lies at {where}" in told.message
     assert "DROP TABLESPACE wide" in (told.hint or "")
-    rows = check.check(shop, Quiet(), contents=False).checks
-    assert {row.node for row in rows if row.check == "tablespace"} == {primary, standby}
-    assert {f.node for f in examine(shop.project).findings if f.code == "tablespace"} == {primary, standby}
     with pytest.raises(Refused, match="tablespace wide"):
         rebuild.plan(shop, standby)
     with pytest.raises(HaopError, match=r"the tablespace wide of .* lies at .*outside of"):
@@ -129,6 +123,7 @@ def test_a_setting_that_names_a_path_outside_is_found(shop: Cluster) -> None:
     shop.runtime.start(shop.engine.services()[standby])
     shop.engine.await_streaming(frozenset({standby}), 60)
     told = [f.message for f in status.observe(shop).findings if f.code == "path-outside"]
+    assert "path-outside" in {code for code, _, _ in assert_all_agree(shop)}
     support.sql(shop, standby, "ALTER SYSTEM RESET ident_file")
     shop.runtime.stop(standby)
     assert len(told) == 1
