@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
 
 from haop.guard.seen import Miss
@@ -231,6 +231,11 @@ def _leave_alone(world: World) -> None:
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )  # fmt: skip
 @given(count=st.integers(2, 3), sturdy=st.booleans(), events=EVENTS)
+# A standby needs, to become consistent, what the primary has lost when it recovers.
+@example(
+    count=2, sturdy=False,
+    events=[(0.0, "damage_the_wal", 0), (0.0, "cut", 1), (0.0, "kill", 1), (6.0, "kill", 0)],
+)  # fmt: skip
 def test_whatever_happens_nothing_is_lost_and_one_primary_remains(
     count: int, sturdy: bool, events: list[Event]
 ) -> None:
