@@ -15,6 +15,7 @@ from haop.errors import HaopError, NoPrimary, Refused
 from haop.guard.decisions import FailOver
 from haop.guard.seen import Look
 from haop.guard.trouble import Troubles, described, expected
+from haop.guard.written import Written
 from haop.model.service import State
 from haop.model.spec import Durability
 from haop.operations import behind, failover, guarding, heal, last, maintenance, salvage
@@ -31,6 +32,8 @@ _OFTEN_SECONDS = 0.5  # while writes may hang
 # What failed is tried again within a minute, and may be looked at until then.
 _FAILED_SECONDS = 90.0
 _UNRECORDED = 100
+# What nobody can mend is shown for a day; the audit trail keeps it.
+_REMEMBERED_SECONDS = 86400.0
 
 
 class Acts:
@@ -185,6 +188,11 @@ class Acts:
         for told in self._confirming.keep(self._cluster.engine.observe(silent), time.monotonic(), quiet=quiet):
             self._record("guard sync", "done", None, told, now)
 
+    def lost(self, node: str, why: str) -> None:
+        """A primary came back without WAL that it had: nothing can be done, but somebody must know."""
+        if self._troubles.meet(f"WAL of {node}", why, lasts=_REMEMBERED_SECONDS):
+            self._record("guard lost WAL", "failed", node, why, time.monotonic())
+
     def trouble(self, what: str, error: Exception, node: str | None = None) -> None:
         """Something did not work. It is logged and recorded once in a while, and shown for as long as it lasts."""
         about = f"{what} {node}" if node else what
@@ -199,11 +207,14 @@ class Acts:
         """It does, now."""
         self._troubles.over(f"{what} {node}" if node else what)
 
-    def tell(self, busy: str | None, primary: str | None) -> None:
-        """What `haop guard status` shows, whole or not at all."""
+    def tell(self, busy: str | None, primary: str | None, written: Written | None) -> None:
+        """What `haop guard status` shows, and what the next guard begins with; whole or not at all."""
         while self._unrecorded and self._recorded(self._unrecorded[0]):
             self._unrecorded.popleft()
-        told = {"primary": primary, "doing": busy or guarding.WATCHES, "trouble": self._troubles.now()}
+        told = {
+            "primary": primary, "doing": busy or guarding.WATCHES, "trouble": self._troubles.now(),
+            "written": written.document if written else None,
+        }  # fmt: skip
         self._attempt("state of the guard", partial(guarding.tell, self._cluster.project, told))
 
     def _attempt(self, about: str, write: Callable[[], object]) -> None:

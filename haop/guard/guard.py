@@ -11,10 +11,11 @@ from haop.guard.acts import Acts
 from haop.guard.decide import decide, primary_of
 from haop.guard.decisions import BringBack, Decision, EndIntruder, FailOver, Reinstate, Tidy
 from haop.guard.probes import Probes
-from haop.guard.seen import FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried, View, see
+from haop.guard.seen import Answer, FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried, View, see
 from haop.guard.trouble import Troubles
+from haop.guard.written import Written
 from haop.model.service import State
-from haop.operations import maintenance
+from haop.operations import guarding, maintenance
 from haop.operations.cluster import Cluster
 from haop.operations.guarding import Post
 from haop.project import CONFIG
@@ -40,12 +41,14 @@ class Guard:
         self._view = View.of([node.name for node in cluster.project.spec.nodes], time.monotonic())
         self._returning: dict[str, float] = {}  # who was brought back, and does not stream yet; since when
         self._told: tuple[str | None, str | None] | None = None
+        self._written: Written | None = None  # by the primary, as far as this guard and those before it know
         self._told_at = self._checked_at = 0.0
         self._project_seen = time.monotonic()
 
     def run(self, until: threading.Event) -> None:
         """Do so until the event is set, until another guard has taken over, or until the project is gone."""
         self._acts.prepare()
+        self._written = Written.parse(guarding.told_last(self._cluster.project).get("written"))
         self._probes = Probes(self._cluster, until, self._troubles)
         self._probes.start()
         while not until.is_set():
@@ -98,6 +101,10 @@ class Guard:
 
     def _see(self, seen: Seen) -> None:
         self._view = see(self._view, seen)
+        if isinstance(seen, Answer) and seen.written:
+            if why := seen.written.lost_since(self._written):
+                self._acts.lost(seen.node, why)
+            self._written = seen.written
 
     def _mind_maintenance(self) -> None:
         self._view = self._view.but(maintenance.reason(self._cluster.project), time.monotonic())
@@ -125,7 +132,7 @@ class Guard:
 
     def _carry_out(self, decision: Decision) -> None:
         """An error is a fact to go on from, not the guard's end."""
-        self._acts.tell(decision.what, self._told[1] if self._told else None)
+        self._acts.tell(decision.what, self._told[1] if self._told else None, self._written)
         self._told = None
         try:
             match decision:
@@ -217,4 +224,4 @@ class Guard:
         for node in self._view.nodes.values():
             if node is primary or now - node.streamed < _LOOK_SECONDS:  # by itself, or by somebody's hand
                 self._acts.works(BringBack.what, node.name)
-        self._acts.tell(*sees)
+        self._acts.tell(*sees, self._written)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from haop.guard.written import Written
 from haop.model.probe import NoAnswer
 from haop.model.service import Exit, State
 from haop.model.status import Role
@@ -35,6 +36,7 @@ class Answer:
     timeline: int
     receiving: bool = False  # a standby's: its receiver is connected, to whomever
     receivers: frozenset[str] = frozenset()  # a primary's: who receives from it
+    written: Written | None = None  # a primary's
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,11 +122,17 @@ def tell(project: Project, told: Mapping[str, Any]) -> None:
 
 def told(project: Project, there: Guarding) -> Mapping[str, Any]:
     """What that guard told last; nothing where it has told nothing yet."""
+    document = told_last(project)
+    return document if document.get("pid") == there.pid else {}
+
+
+def told_last(project: Project) -> Mapping[str, Any]:
+    """What a guard told last, whether it lives or not; nothing where none has."""
     try:
         document = json.loads(_told(project).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return document if isinstance(document, dict) and document.get("pid") == there.pid else {}
+    return document if isinstance(document, dict) else {}
 
 
 def stalled(project: Project, there: Guarding) -> str | None:
