@@ -4,6 +4,9 @@ from haop.errors import Degraded, HaopError, NoPrimary, Refused
 from haop.model.refusing import refusal, remedy
 from haop.model.status import ClusterStatus, Reachable
 
+# To replay that takes longer than to salvage what another standby lacks.
+MUCH_BYTES = 256 * 2**20
+
 
 def candidate(status: ClusterStatus, to: str | None) -> str:
     """The most advanced standby: the highest timeline, then the furthest WAL that it has received.
@@ -41,6 +44,18 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
             hint=f"haop failover --to {best.name}",
         )
     return wanted.name
+
+
+def sooner(status: ClusterStatus, foremost: str) -> str | None:
+    """Who would be primary much sooner than the foremost, once salvage has given it what it lacks; None: nobody.
+
+    A standby that is delayed on purpose, or holds back its replay for a report, may have received a little more.
+    """
+    best = status.node(foremost)
+    assert isinstance(best, Reachable)
+    peers = [node for node in status.standbys if node.server.timeline == best.server.timeline]
+    ready = max(peers, key=lambda node: node.server.lsn)
+    return ready.name if ready.server.lsn - best.server.lsn > MUCH_BYTES else None
 
 
 def absent(status: ClusterStatus, message: str, hint: str) -> HaopError:

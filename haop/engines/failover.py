@@ -1,15 +1,16 @@
 """Replacing a primary that is gone: fence, salvage, promote, in this order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from haop.engines.base import Note, Promotion, Salvage, Terms
-from haop.engines.candidate import candidate
+from haop.engines.candidate import candidate, sooner
 from haop.engines.salvage import salvaged
 from haop.errors import HaopError, Refused
 from haop.model.service import State
-from haop.model.status import ClusterStatus, Unreachable
+from haop.model.status import ClusterStatus, Reachable, Unreachable
 from haop.postgres.connection import BoundedConnection, connected
 
 if TYPE_CHECKING:
@@ -61,50 +62,78 @@ class Failover:
                     fence.result()  # raises where a node is not fenced: then nothing is promoted
                 # Until it was fenced a primary that only haop did not reach went on: another may have got more.
                 status = engine.observe(self._silent) if len(status.standbys) > 1 else status
-                foremost = self._foremost(status) if len(status.standbys) > 1 else planned.node
-                if foremost == planned.node:
-                    found = self._promote(standby, status, planned)
-        if foremost != planned.node:
-            planned = Promotion(foremost, planned.fence)
-            with connected(engine.runtime.endpoint(foremost), engine.admin) as standby:
-                found = self._promote(standby, status, planned)
-        engine.point_others(status, foremost, self._note)
-        self._tidy(foremost)
-        return Promotion(foremost, planned.fence, found)
+                foremost, ready = self._foremost(status) if len(status.standbys) > 1 else (planned.node, None)
+                if foremost == planned.node and not ready:
+                    return self._promote(standby, status, planned, self._salvage(standby, status, planned))
+        if ready and (done := self._promoted_whole(status, replace(planned, node=ready), foremost)):
+            return done
+        planned = replace(planned, node=foremost)
+        with connected(engine.runtime.endpoint(foremost), engine.admin) as standby:
+            return self._promote(standby, status, planned, self._salvage(standby, status, planned))
 
     def _fence(self, name: str) -> None:
         self._engine.runtime.fence(name)
         self._note("fenced", name)
 
-    def _foremost(self, status: ClusterStatus) -> str:
-        """Whom to promote now that no primary lives any more.
+    def _foremost(self, status: ClusterStatus) -> tuple[str, str | None]:
+        """Whom to promote now that no primary lives any more; and who would be primary sooner, were it as far.
 
         Raises:
             HaopError: the wanted one would lose what another has; nothing was promoted.
         """
         try:
-            return candidate(status, self._to)
+            foremost = candidate(status, self._to)
         except Refused as error:
             raise HaopError(f"the primary is fenced and nothing promoted: {error.message}", hint=error.hint) from error
+        return foremost, sooner(status, foremost) if self._terms.salvage and self._to is None else None
 
-    def _promote(self, standby: BoundedConnection, status: ClusterStatus, planned: Promotion) -> tuple[Salvage, ...]:
-        """Salvage, judge, promote; where it comes to nothing, what was lent is taken back at once."""
-        engine, name, found = self._engine, planned.node, None
+    def _promoted_whole(self, status: ClusterStatus, planned: Promotion, foremost: str) -> Promotion | None:
+        """Promote that one if salvage gives it all that the foremost has, and the dead primary had; else None."""
+        best = status.node(foremost)
+        assert isinstance(best, Reachable)
+        with ExitStack() as opened:
+            try:
+                connection = connected(self._engine.runtime.endpoint(planned.node), self._engine.admin)
+                standby = opened.enter_context(connection)
+                found = self._salvage(standby, status, planned)
+            except HaopError:  # it does not answer any more; the other may
+                return None
+            if found and found.complete and found.reached >= best.server.reach:
+                return self._promote(standby, status, planned, found)
+        self._tidy(planned.node)
+        return None
+
+    def _salvage(self, standby: BoundedConnection, status: ClusterStatus, planned: Promotion) -> Salvage | None:
+        """What it came to; None where none is wanted. Where it fails, what was lent is taken back at once."""
+        if not self._terms.salvage:
+            return None
+        engine, name = self._engine, planned.node
         try:
-            if self._terms.salvage:
-                dead = [*planned.fence, *_fenced_primaries(engine, status)]
-                found = salvaged(engine.runtime, dead, name, standby, engine.timelines.highest(status))
-                others = self._terms.last - {found.node, name} if found.complete else ()
-                if gone := [other for other in others if engine.is_empty(other)]:
-                    found = replace(found, node=None, end=None, trouble=f"{' or '.join(gone)} was primary last")
-                if found.bytes:
-                    self._note("salvaged", name)
-            self._judge(status, name, found)
-            engine.crown(standby, status, name, self._note)
+            dead = [*planned.fence, *_fenced_primaries(engine, status)]
+            found = salvaged(engine.runtime, dead, name, standby, engine.timelines.highest(status))
+            others = self._terms.last - {found.node, name} if found.complete else ()
+            if gone := [other for other in others if engine.is_empty(other)]:
+                found = replace(found, node=None, end=None, trouble=f"{' or '.join(gone)} was primary last")
         except BaseException:
             self._tidy(name)
             raise
-        return (found,) if found else ()
+        if found.bytes:
+            self._note("salvaged", name)
+        return found
+
+    def _promote(
+        self, standby: BoundedConnection, status: ClusterStatus, planned: Promotion, found: Salvage | None
+    ) -> Promotion:
+        """Judge, promote, let the others follow; where it comes to nothing, what was lent is taken back at once."""
+        try:
+            self._judge(status, planned.node, found)
+            self._engine.crown(standby, status, planned.node, self._note)
+        except BaseException:
+            self._tidy(planned.node)
+            raise
+        self._engine.point_others(status, planned.node, self._note)
+        self._tidy(planned.node)
+        return replace(planned, salvaged=(found,) if found else ())
 
     def _tidy(self, name: str) -> None:
         """What cannot be cleared now is by the next failover, by the guard, or when the node becomes a standby."""

@@ -5,16 +5,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
-from haop.engines import streaming
+from haop.engines import candidate, streaming
+from haop.model.lsn import Lsn
+from haop.model.status import Reachable
 from haop.operations import failover, rejoin, status, switchover, verify
 from haop.operations.cluster import Cluster
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
-from tests.postgres.test_salvage import KILLED, ROWS, diverge, paid
+from tests.postgres.test_salvage import KILLED, ROWS, damage, diverge, paid
 from tests.support import Quiet
 
 # What somebody has set, and must find again.
@@ -149,3 +152,37 @@ def test_a_report_does_not_hold_up_a_switchover(shop: Cluster, monkeypatch: pyte
         switchover.execute(shop, switchover.plan(shop, None), Quiet(), quiet)
     assert support.primary_of(shop) == standby
     assert old in {node.name for node in shop.engine.observe().standbys}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+def test_who_would_replay_for_long_is_promoted_only_where_salvage_makes_nobody_else_whole(
+    folder: Path, runtime: str, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """A standby that is delayed on purpose has received a little more than one that has replayed everything."""
+    monkeypatch.setattr(candidate, "MUCH_BYTES", 2**20)
+    with support.running(support.make_project(folder / "shop", runtime=runtime, nodes=3)) as cluster:
+        support.sql(cluster, "db2", "ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
+        support.sql(cluster, "db2", "SELECT pg_reload_conf()")
+        support.sql(cluster, "db1", "CREATE TABLE paid (id int)")  # the delay begins at this commit
+        support.sql(cluster, "db1", "INSERT INTO paid SELECT generate_series(1, 50000)")
+        end, _ = flushed(cluster, "db1")
+        awaited(cluster, "db3", f"SELECT 1 WHERE pg_last_wal_replay_lsn() >= '{end}'")
+        support.cut_stream(cluster, "db3")
+        support.sql(cluster, "db1", "INSERT INTO paid SELECT generate_series(1, 1000)")
+        end, timeline = flushed(cluster, "db1")
+        awaited(cluster, "db2", f"SELECT 1 WHERE pg_last_wal_receive_lsn() >= '{end}'")
+        cluster.runtime.kill("db1")
+        if not whole:
+            at = cluster.engine.observe().node("db3")
+            assert isinstance(at, Reachable)
+            damage(cluster, "db1", timeline, Lsn(at.server.reach.position + 40))
+        # Not the command, which waits until the other one follows: that asks for nothing while it delays its replay.
+        done = cluster.engine.failover(None, quiet, terms=failover.terms(cluster))
+        assert done.node == ("db3" if whole else "db2")
+        assert support.sql(cluster, done.node, "SELECT count(*) FROM paid") == [(51000,)]
+
+
+def flushed(cluster: Cluster, primary: str) -> tuple[Lsn, int]:
+    found = cluster.engine.observe().node(primary)
+    assert isinstance(found, Reachable)
+    return found.server.lsn, found.server.timeline
