@@ -13,6 +13,7 @@ for name in (
     "faults",
     "failover",
     "guard",
+    "hang",
     "django_router",
 ):
     subprocess.run((sys.executable, "-m", f"benchmarks.{name}"), check=True)
