@@ -69,8 +69,9 @@ def failover(
     """The primary is gone: fence it, salvage what only it has, then promote the most advanced standby.
 
     Refused while a primary answers. What the dead primary has in its WAL and the standby lacks is replayed first, where
-    its disk can be read. A node that is fenced does not start again until: haop rejoin NODE. Where it alone has data
-    that are left, --to NODE --accept-loss makes it primary again, without what others had since.
+    its disk can be read; a standby that this makes as advanced is promoted where it is primary much sooner. A node that
+    is fenced does not start again until: haop rejoin NODE. Where it alone has data that are left, --to NODE
+    --accept-loss makes it primary again, without what others had since.
 
     \b
     Exit codes: 0 promoted, 1 fenced but nothing promoted (the message says why), 2 a primary answers or writes may be
@@ -87,6 +88,8 @@ def failover(
     cluster = opened(ctx, changing=None if dry_run else "failover")
     plan = operation.plan(cluster, to, accept_loss=accept_loss)
     told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
+    if plan.rather:
+        told = told.removesuffix(plan.node) + f"{plan.rather}, or {plan.node} where salvage leaves that one behind"
     if plan.again:
         told = f"make {plan.node} primary again, without what others had since"
     if not dry_run:

@@ -80,6 +80,7 @@ class Promotion:
     node: str
     fence: tuple[str, ...]
     salvaged: tuple[Salvage, ...] = ()  # what it had to get from dead primaries first
+    rather: str | None = None  # primary sooner, and promoted instead where salvage gives it all that the other has
     again: bool = False  # it was primary before, and becomes so without what others had since
 
     @property

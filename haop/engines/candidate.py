@@ -4,7 +4,7 @@ from haop.errors import Degraded, HaopError, NoPrimary, Refused
 from haop.model.refusing import refusal, remedy
 from haop.model.status import ClusterStatus, Reachable
 
-# To replay that takes longer than to salvage what another standby lacks.
+# To replay that takes longer than to salvage a quarter of it.
 MUCH_BYTES = 256 * 2**20
 
 
@@ -47,15 +47,20 @@ def candidate(status: ClusterStatus, to: str | None) -> str:
 
 
 def sooner(status: ClusterStatus, foremost: str) -> str | None:
-    """Who would be primary much sooner than the foremost, once salvage has given it what it lacks; None: nobody.
+    """Who would be primary much sooner than the foremost, once salvage has given it the little that it lacks, if any.
 
-    A standby that is delayed on purpose, or holds back its replay for a report, may have received a little more.
+    A standby that is delayed on purpose, or whose replay is held, may have received a little more than another.
     """
     best = status.node(foremost)
     assert isinstance(best, Reachable)
-    peers = [node for node in status.standbys if node.server.timeline == best.server.timeline]
-    ready = max(peers, key=lambda node: node.server.lsn)
+    close = [node for node in status.standbys if _lacks_little(node, best)]
+    ready = max(close, key=lambda node: node.server.lsn)
     return ready.name if ready.server.lsn - best.server.lsn > MUCH_BYTES else None
+
+
+def _lacks_little(node: Reachable, best: Reachable) -> bool:
+    lacks = best.server.reach - node.server.reach
+    return node.server.timeline == best.server.timeline and lacks <= MUCH_BYTES // 4
 
 
 def absent(status: ClusterStatus, message: str, hint: str) -> HaopError:

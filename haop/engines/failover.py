@@ -1,7 +1,7 @@
 """Replacing a primary that is gone: fence, salvage, promote, in this order."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ def plan(engine: "StreamingEngine", status: ClusterStatus, to: str | None, terms
     fence = tuple(name for name in _unfenced(status) if not engine.is_standby(name))
     fence += tuple(node.name for node in status.breached)
     if terms.accept_loss or (terms.salvage and (fence or _fenced_primaries(engine, status))):
-        return Promotion(chosen, fence)
+        return Promotion(chosen, fence, rather=sooner(status, chosen) if terms.salvage and to is None else None)
     if mute := _mute(engine, status, to):
         raise Refused(
             f"{' and '.join(mute)} does not answer, and may have confirmed writes that {chosen} lacks",
@@ -57,7 +57,7 @@ class Failover:
         planned = plan(engine, status, self._to, self._terms)
         with ThreadPoolExecutor(max_workers=len(status.nodes), thread_name_prefix="fence") as pool:
             fences = [pool.submit(self._fence, name) for name in planned.fence]
-            with connected(engine.runtime.endpoint(planned.node), engine.admin) as standby:
+            with self._connected(planned.node) as standby:
                 for fence in fences:
                     fence.result()  # raises where a node is not fenced: then nothing is promoted
                 # Until it was fenced a primary that only haop did not reach went on: another may have got more.
@@ -65,10 +65,10 @@ class Failover:
                 foremost, ready = self._foremost(status) if len(status.standbys) > 1 else (planned.node, None)
                 if foremost == planned.node and not ready:
                     return self._promote(standby, status, planned, self._salvage(standby, status, planned))
-        if ready and (done := self._promoted_whole(status, replace(planned, node=ready), foremost)):
+        if ready and (done := self._promoted_sooner(status, replace(planned, node=ready), foremost)):
             return done
         planned = replace(planned, node=foremost)
-        with connected(engine.runtime.endpoint(foremost), engine.admin) as standby:
+        with self._connected(foremost) as standby:
             return self._promote(standby, status, planned, self._salvage(standby, status, planned))
 
     def _fence(self, name: str) -> None:
@@ -87,21 +87,20 @@ class Failover:
             raise HaopError(f"the primary is fenced and nothing promoted: {error.message}", hint=error.hint) from error
         return foremost, sooner(status, foremost) if self._terms.salvage and self._to is None else None
 
-    def _promoted_whole(self, status: ClusterStatus, planned: Promotion, foremost: str) -> Promotion | None:
-        """Promote that one if salvage gives it all that the foremost has, and the dead primary had; else None."""
-        best = status.node(foremost)
+    def _promoted_sooner(self, status: ClusterStatus, planned: Promotion, foremost: str) -> Promotion | None:
+        """Promote that one if salvage gives it all that the foremost has; else None, and nothing is changed."""
+        best, found = status.node(foremost), None
         assert isinstance(best, Reachable)
-        with ExitStack() as opened:
-            try:
-                connection = connected(self._engine.runtime.endpoint(planned.node), self._engine.admin)
-                standby = opened.enter_context(connection)
-                found = self._salvage(standby, status, planned)
-            except HaopError:  # it does not answer any more; the other may
-                return None
-            if found and found.complete and found.reached >= best.server.reach:
-                return self._promote(standby, status, planned, found)
-        self._tidy(planned.node)
-        return None
+        with suppress(HaopError), self._connected(planned.node) as standby:  # it may not answer any more; the other may
+            found = self._salvage(standby, status, planned)
+        if not found or found.reached < best.server.reach:
+            self._tidy(planned.node)
+            return None
+        with self._connected(planned.node) as standby:
+            return self._promote(standby, status, planned, found)
+
+    def _connected(self, name: str) -> AbstractContextManager[BoundedConnection]:
+        return connected(self._engine.runtime.endpoint(name), self._engine.admin)
 
     def _salvage(self, standby: BoundedConnection, status: ClusterStatus, planned: Promotion) -> Salvage | None:
         """What it came to; None where none is wanted. Where it fails, what was lent is taken back at once."""

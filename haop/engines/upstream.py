@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
+from haop.model.lsn import Lsn
 from haop.model.service import State
-from haop.model.status import ClusterStatus, Reachable
-from haop.postgres import control
+from haop.model.status import ClusterStatus, Reachable, leads_to
+from haop.postgres import control, observe
 from haop.postgres.pointing import told_by
 
 if TYPE_CHECKING:
     from haop.engines.streaming import StreamingEngine
 
-_SETTINGS = PurePosixPath("postgresql.auto.conf")
+_SETTINGS, _WAL = PurePosixPath("postgresql.auto.conf"), PurePosixPath("pg_wal")
 
 
 def by_files(engine: "StreamingEngine", name: str) -> str | None:
@@ -43,17 +44,35 @@ def misled(engine: "StreamingEngine", status: ClusterStatus, name: str) -> str |
 def waits_for_what_is_lost(engine: "StreamingEngine", name: str, primary: str) -> bool:
     """Whether a running standby that lets nobody in can never do so: the primary has lost the WAL that it needs first.
 
-    It was told to write down how far it needs to replay; a primary that was promoted, or recovered, short of that has
-    none for it, and it asks again and again.
+    It has written down how far it needs to replay; a primary that was promoted, or recovered, short of that has none
+    for it, and it asks again and again.
     """
-    with suppress(HaopError):  # what cannot be read, or asked, is looked at again
-        if by_files(engine, name) != primary:
-            return False
-        needs = control.parse(engine.runtime.read(name, control.PATH) or b"")
-        # Asked after that was read: until then a primary may have written what it sends.
-        others = frozenset(node.name for node in engine.spec.nodes if node.name != primary)
-        return engine.observe(others).has_lost(needs.needed, needs.needed_timeline)
+    with suppress(HaopError, OSError):  # what cannot be read, or asked, is looked at again
+        if by_files(engine, name) == primary:
+            needs = _needs(engine, name)
+            # Asked after that was read: until then a primary may have written what it sends.
+            others = frozenset(node.name for node in engine.spec.nodes if node.name != primary)
+            return engine.observe(others).has_lost(needs.needed, needs.needed_timeline)
     return False
+
+
+def seems_to_wait_for_what_is_lost(
+    engine: "StreamingEngine", name: str, primary: str, timeline: int, flushed: Lsn
+) -> bool:
+    """The same of a standby that follows the primary, by files alone: who asks a server may have to wait.
+
+    It is so only if it is so for a while: a primary may have in memory what it has not flushed.
+    """
+    with suppress(HaopError, OSError):
+        needs, history = _needs(engine, name), _WAL / f"{timeline:08X}.history"
+        earlier = needs.needed_timeline < timeline
+        told = (engine.runtime.read(primary, history) or b"").decode(errors="replace") if earlier else ""
+        return not leads_to(needs.needed, needs.needed_timeline, timeline, flushed, observe.forks(told))
+    return False
+
+
+def _needs(engine: "StreamingEngine", name: str) -> control.Control:
+    return control.parse(engine.runtime.read(name, control.PATH) or b"")
 
 
 def waits_in_vain(engine: "StreamingEngine", status: ClusterStatus, name: str) -> bool:

@@ -21,7 +21,7 @@ from haop.model.spec import Durability
 from haop.operations import behind, failover, guarding, heal, last, maintenance, salvage
 from haop.operations.cluster import Cluster
 from haop.operations.confirming import QUIET_SECONDS, Confirming
-from haop.postgres import replication
+from haop.postgres import control, replication
 from haop.postgres.connection import connected
 
 _LOG = logging.getLogger(__name__)
@@ -55,20 +55,23 @@ class Acts:
         for keep in (heal.reserve, behind.reserve, last.reserve, maintenance.prepare):
             self._attempt("room for records", partial(keep, self._cluster.project))
 
-    def look(self, name: str, *, silent: bool, primary: str | None) -> Look:
+    def look(self, name: str, *, silent: bool, primary: Written | None) -> Look:
         """What the runtime says of a node; of one that runs and is silent, what its files say, too.
 
         Args:
             name: of the node.
             silent: whether its server does not answer.
-            primary: the node that is primary, and answers.
+            primary: the node that is primary, where it answers, and how far it has written.
         """
         engine, runtime, at = self._cluster.engine, self._cluster.runtime, time.monotonic()
         found = runtime.state(name)
         primarys = found.state is not State.ABSENT and engine.has_primarys_data(name)
         ended = found.remark if found.state is State.STOPPED else None
         follows = upstream.by_files(engine, name) if silent and found.state is State.RUNNING and not primarys else None
-        lacks = follows is not None and follows == primary and upstream.waits_for_what_is_lost(engine, name, primary)
+        lacks = (
+            primary is not None and follows == primary.node
+            and upstream.seems_to_wait_for_what_is_lost(engine, name, primary.node, primary.timeline, primary.lsn)
+        )  # fmt: skip
         return Look(
             name,
             at,
@@ -187,6 +190,13 @@ class Acts:
         self._confirmed = (said, now, since)
         for told in self._confirming.keep(self._cluster.engine.observe(silent), time.monotonic(), quiet=quiet):
             self._record("guard sync", "done", None, told, now)
+
+    def system(self, node: str) -> str:
+        """PostgreSQL's identifier of the cluster whose data a node has, by its files; "" where nobody can tell."""
+        try:
+            return control.parse(self._cluster.runtime.read(node, control.PATH) or b"").system
+        except (HaopError, OSError):
+            return ""
 
     def lost(self, node: str, why: str) -> None:
         """A primary came back without WAL that it had: nothing can be done, but somebody must know."""

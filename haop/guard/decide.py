@@ -38,6 +38,8 @@ _ANSWERS_SECONDS = 2.0
 _STREAMED_SECONDS = 4.0
 # A standby that answers and does not stream may be about to connect.
 _IDLE_SECONDS = 5.0
+# What a primary has only in memory yet is on its disk by then: its background writer sees to that each 15 seconds.
+_VAIN_SECONDS = 20.0
 # The runtime may start a node again by itself.
 _ITSELF_SECONDS = 1.0
 _TRIES_IN_PLACE = 2
@@ -190,7 +192,8 @@ def _misled(node: Node, primary: Node, now: float) -> bool:
     look, silent = node.look, now - node.answered
     if look is None or look.at <= node.answered or silent <= _IDLE_SECONDS:
         return False
-    return look.lacks or look.follows not in {None, primary.name}
+    in_vain = node.lacking is not None and now - node.lacking > _VAIN_SECONDS
+    return in_vain or look.follows not in {None, primary.name}
 
 
 def _why_misled(node: Node) -> str:

@@ -14,6 +14,7 @@ from haop.guard.probes import Probes
 from haop.guard.seen import Answer, FailedOver, Node, Seen, Tick, Tidied, Tidying, Tried, View, see
 from haop.guard.trouble import Troubles
 from haop.guard.written import Written
+from haop.model.lsn import Lsn
 from haop.model.service import State
 from haop.operations import guarding, maintenance
 from haop.operations.cluster import Cluster
@@ -101,10 +102,17 @@ class Guard:
 
     def _see(self, seen: Seen) -> None:
         self._view = see(self._view, seen)
-        if isinstance(seen, Answer) and seen.written:
-            if why := seen.written.lost_since(self._written):
-                self._acts.lost(seen.node, why)
-            self._written = seen.written
+        if isinstance(seen, Answer) and seen.flushed:
+            self._mind_wal(seen.node, seen.timeline, seen.flushed)
+
+    def _mind_wal(self, node: str, timeline: int, flushed: Lsn) -> None:
+        """A primary has written so far. The cluster's identifier is read only where the mark does not go on."""
+        before = self._written
+        goes_on = before and before.system and (before.node, before.timeline) == (node, timeline)
+        system = before.system if before and goes_on and flushed >= before.lsn else self._acts.system(node)
+        self._written = Written(node, system, timeline, flushed)
+        if why := self._written.lost_since(before):
+            self._acts.lost(node, why)
 
     def _mind_maintenance(self) -> None:
         self._view = self._view.but(maintenance.reason(self._cluster.project), time.monotonic())
@@ -195,12 +203,15 @@ class Guard:
     def _look_around(self, *, everywhere: bool = False) -> None:
         """Ask the runtime about nodes that do not answer, and seldom about those that do."""
         primary = primary_of(self._view)
-        answers = primary.name if primary and time.monotonic() - primary.answered < _LOOK_SECONDS else None
+        answers = primary is not None and time.monotonic() - primary.answered < _LOOK_SECONDS
+        written = (
+            self._written if primary and answers and self._written and self._written.node == primary.name else None
+        )
         for node in self._view.nodes.values():
             if everywhere or self._is_due(node, time.monotonic()):
                 try:
                     silent = time.monotonic() - node.answered > _LOOK_SECONDS
-                    self._see(self._acts.look(node.name, silent=silent, primary=answers))
+                    self._see(self._acts.look(node.name, silent=silent, primary=written))
                 except Exception as error:  # noqa: BLE001 - it is one of many
                     self._acts.trouble("look at", error, node.name)
                 else:

@@ -13,7 +13,6 @@ from haop.errors import HaopError
 from haop.guard.quiet import Flushes, after
 from haop.guard.seen import Answer, Miss, Seen, Welcome
 from haop.guard.trouble import Troubles, watched
-from haop.guard.written import Written
 from haop.model.probe import NoAnswer
 from haop.model.status import Role
 from haop.operations.cluster import Cluster
@@ -90,8 +89,7 @@ class Probes:
                     self._flushes[name] = after(before, time.monotonic(), pulse.flushed, pulse.receivers)
                 receiving, receivers = standby and pulse.timeline > 0, frozenset(pulse.receivers)
                 answered = time.monotonic()
-                written = Written(name, pulse.system, pulse.timeline, pulse.flushed) if pulse.flushed else None
-                self.seen.put(Answer(name, answered, pulse.role, pulse.timeline, receiving, receivers, written))
+                self.seen.put(Answer(name, answered, pulse.role, pulse.timeline, receiving, receivers, pulse.flushed))
                 self._until.wait(PACE_SECONDS)
 
     def _missed(self, name: str, kind: NoAnswer, why: str) -> None:

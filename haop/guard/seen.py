@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from haop.guard.written import Written
+from haop.model.lsn import Lsn
 from haop.model.probe import NoAnswer
 from haop.model.service import Exit, State
 from haop.model.status import Role
@@ -36,7 +36,7 @@ class Answer:
     timeline: int
     receiving: bool = False  # a standby's: its receiver is connected, to whomever
     receivers: frozenset[str] = frozenset()  # a primary's: who receives from it
-    written: Written | None = None  # a primary's
+    flushed: Lsn | None = None  # a primary's: how far it has written
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Look:
     ended: str | None = None  # how, where it does not run and the runtime can tell
     intruder: str | None = None  # what serves its data, though they are fenced
     follows: str | None = None  # whom, where it runs as a standby and lets nobody in
-    lacks: bool = False  # that is the primary, and has lost the WAL that it waits for
+    lacks: bool = False  # that is the primary, and seems to have lost the WAL that it waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,7 @@ class Node:
     receivers: frozenset[str] = frozenset()  # as a primary said last
     streamed: float = -math.inf  # it received from a node that was primary: both said so
     source: str | None = None  # that node
+    lacking: float | None = None  # since when it was seen to wait for what the primary has lost
     misses: tuple[Miss, ...] = ()  # since its last answer
     turned_away: tuple[Miss, ...] = ()  # new clients, since the last that was let in
     exit: Exit | None = None  # since its last answer
@@ -248,8 +249,10 @@ def _node(node: Node, seen: Answer | Welcome | Miss | Look | Exit | Tried) -> No
         case Miss():
             return _missed(node, seen)
         case Look():
+            lacking = (seen.at if node.lacking is None else node.lacking) if seen.lacks else None
+            looked = replace(node, look=seen, lacking=lacking)
             forgotten = seen.fenced and seen.at > node.answered
-            return replace(node, look=seen, role=None, crashes=()) if forgotten else replace(node, look=seen)
+            return replace(looked, role=None, crashes=()) if forgotten else looked
         case Exit():
             old = seen.at + _OUTLIVES_SECONDS < node.answered
             return node if old else replace(node, exit=seen, crashes=_crashes(node, seen.at))

@@ -12,7 +12,7 @@ class Written:
     """What a primary said of its WAL, when it was asked last."""
 
     node: str
-    system: str  # PostgreSQL's identifier of the cluster
+    system: str  # PostgreSQL's identifier of the cluster; "": nobody could tell
     timeline: int
     lsn: Lsn  # flushed
 
@@ -46,7 +46,11 @@ class Written:
         >>> Written("db1", "7", 2, Lsn(48)).lost_since(before), Written("db1", "7", 3, Lsn(16)).lost_since(before)
         (None, None)
         """
-        if before is None or (self.node, self.system, self.timeline) != (before.node, before.system, before.timeline):
+        if (
+            before is None
+            or not self.system
+            or (self.node, self.system, self.timeline) != (before.node, before.system, before.timeline)
+        ):
             return None
         if self.lsn >= before.lsn:
             return None

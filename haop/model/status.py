@@ -1,6 +1,6 @@
 """The cluster as it is observed. A node that does not answer is a value, not an exception."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -87,6 +87,7 @@ class Server:
     slots: tuple[Slot, ...] = ()
     replay_paused: bool = False  # of a standby that does not stream: it cannot, before it replays again
     forks: tuple[Fork, ...] = ()
+    inserted: Lsn | None = None  # of a primary: the end of its WAL, of which the last may be in memory only
     archiving: Archiving | None = None  # of a primary with an archive
     upstream: Endpoint | None = None  # of a standby: whom it is told to follow
     data_directory: str = ""
@@ -228,13 +229,11 @@ class ClusterStatus:
         return max(0, ahead) if node.server.timeline == primary.server.timeline else 0
 
     def has_lost(self, at: Lsn, timeline: int) -> bool:
-        """Whether the primary's WAL does not lead to that position of that timeline, and never will."""
-        primary = self.primary.server if self.primary else None
-        if primary is None:
+        """Whether the primary's WAL does not lead to that position of that timeline; see `leads_to`."""
+        if self.primary is None:
             return False
-        if timeline >= primary.timeline:
-            return timeline > primary.timeline or at > primary.lsn
-        return any(fork.timeline == timeline and at > fork.at for fork in primary.forks)
+        server = self.primary.server
+        return not leads_to(at, timeline, server.timeline, server.inserted or server.lsn, server.forks)
 
     def diverged(self, node: Reachable) -> str | None:
         """Why that standby cannot follow the primary: they went down different timelines; None where they did not."""
@@ -257,6 +256,29 @@ class ClusterStatus:
             f"it has {node.server.reach - fork.at} bytes of timeline {fork.timeline} beyond {fork.at}, where "
             f"{self.primary.name}'s timeline {primary.timeline} began"
         )
+
+
+def leads_to(at: Lsn, timeline: int, current: int, end: Lsn, forks: Iterable[Fork]) -> bool:
+    """Whether the WAL of a primary has that position of that timeline, or nobody can tell.
+
+    On one timeline only positions can be compared: what it has lost there is known until it has written as far again.
+
+    Args:
+        at: the position.
+        timeline: of which it is.
+        current: the primary's timeline.
+        end: how far the primary is.
+        forks: where its earlier timelines ended.
+
+    >>> forks = [Fork(timeline=1, at=Lsn(10))]
+    >>> [leads_to(Lsn(at), 1, 2, Lsn(20), forks) for at in (10, 11)]
+    [True, False]
+    >>> [leads_to(Lsn(at), timeline, 2, Lsn(20), forks) for at, timeline in ((20, 2), (21, 2), (5, 3))]
+    [True, False, False]
+    """
+    if timeline >= current:
+        return timeline == current and at <= end
+    return not any(fork.timeline == timeline and at > fork.at for fork in forks)
 
 
 def version(number: int) -> str:

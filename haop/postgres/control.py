@@ -20,6 +20,7 @@ _STANDBY = {2, 5}  # DB_SHUTDOWNED_IN_RECOVERY, DB_IN_ARCHIVE_RECOVERY
 class Control:
     """The part of a control file that says how a server ended."""
 
+    system: str  # PostgreSQL's identifier of the cluster
     clean: bool  # it was shut down, and did not crash
     standby: bool  # it had not become primary: until it accepts writes it says so
     timeline: int  # of its last checkpoint; a promotion since then has a history file
@@ -38,5 +39,7 @@ def parse(content: bytes) -> Control:
         raise HaopError(
             "the control file is cut short", hint="the data directory is damaged: haop rebuild NODE clones it again"
         )
-    *_, state, _, checkpoint, _, timeline, needed, its_timeline = _HEAD.unpack_from(content)
-    return Control(state in _CLEAN, state in _STANDBY, timeline, Lsn(checkpoint), Lsn(needed), its_timeline)
+    system, *_, state, _, checkpoint, _, timeline, needed, its_timeline = _HEAD.unpack_from(content)
+    return Control(
+        str(system), state in _CLEAN, state in _STANDBY, timeline, Lsn(checkpoint), Lsn(needed), its_timeline
+    )

@@ -38,6 +38,7 @@ def ask(connection: BoundedConnection) -> Server:
     return Server(
         role=Role(row.pop("role")),
         lsn=Lsn.parse(row.pop("lsn") or "0/0"),
+        inserted=_lsn(row.pop("inserted")),
         received_lsn=_lsn(row.pop("received_lsn")),
         forks=forks(row.pop("history") or ""),
         upstream=place(row.pop("upstream") or ""),

@@ -29,7 +29,6 @@ class Pulse:
         default_factory=dict
     )  # of a primary: who receives, and how far each has flushed
     flushed: Lsn | None = None  # of a primary: how far it has itself
-    system: str = ""  # of a primary: PostgreSQL's identifier of the cluster
 
 
 class Kept:
@@ -114,9 +113,9 @@ def _pulse(found: pq.abc.PGresult | None) -> Pulse:
         said = found.error_message.decode(errors="replace").strip() if found else "it said nothing"
         code = state.decode() if state else None
         raise Unanswered(ended(code), said, code)
-    recovering, timeline, confirming, receivers, flushed, system = (
-        (found.get_value(0, column) or b"").decode(errors="replace") for column in range(6)
+    recovering, timeline, confirming, receivers, flushed = (
+        (found.get_value(0, column) or b"").decode(errors="replace") for column in range(5)
     )
     role = Role.STANDBY if recovering == "t" else Role.PRIMARY
     reached = {name: Lsn.parse(lsn) for name, lsn in json.loads(receivers or "{}").items()}
-    return Pulse(role, int(timeline or 0), confirming, reached, Lsn.parse(flushed) if flushed else None, system)
+    return Pulse(role, int(timeline or 0), confirming, reached, Lsn.parse(flushed) if flushed else None)

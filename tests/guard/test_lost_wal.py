@@ -77,5 +77,7 @@ def lose(cluster: Cluster) -> tuple[str, str]:
     finally:
         cluster.runtime.resume(near)
     wait_until(lambda: cluster.engine.observe().primary, deadline=30, waiting_for="the primary to go on")
-    assert upstream.waits_for_what_is_lost(cluster.engine, far, near)
+    wait_until(
+        lambda: upstream.waits_for_what_is_lost(cluster.engine, far, near), deadline=30, waiting_for="it to be known"
+    )
     return near, far

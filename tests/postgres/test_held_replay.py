@@ -3,20 +3,27 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from haop.engines import candidate, streaming
+from haop.engines import failover as module
+from haop.engines.base import Salvage
+from haop.engines.salvage import salvaged
 from haop.model.lsn import Lsn
 from haop.model.status import Reachable
 from haop.operations import failover, rejoin, status, switchover, verify
 from haop.operations.cluster import Cluster
 from haop.operations.up import up
+from haop.runtimes.base import Runtime
 from haop.waiting import wait_until
 from tests import support
+from tests.conftest import Haop
 from tests.postgres.test_salvage import KILLED, ROWS, damage, diverge, paid
 from tests.support import Quiet
 
@@ -154,16 +161,17 @@ def test_a_report_does_not_hold_up_a_switchover(shop: Cluster, monkeypatch: pyte
     assert old in {node.name for node in shop.engine.observe().standbys}
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+@pytest.mark.parametrize("disk", ["whole", "damaged", "and the standby dies"])
 def test_who_would_replay_for_long_is_promoted_only_where_salvage_makes_nobody_else_whole(
-    folder: Path, runtime: str, monkeypatch: pytest.MonkeyPatch, whole: bool
+    folder: Path, runtime: str, monkeypatch: pytest.MonkeyPatch, haop: Haop, disk: str
 ) -> None:
     """A standby that is delayed on purpose has received a little more than one that has replayed everything."""
     monkeypatch.setattr(candidate, "MUCH_BYTES", 2**20)
     with support.running(support.make_project(folder / "shop", runtime=runtime, nodes=3)) as cluster:
         support.sql(cluster, "db2", "ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
         support.sql(cluster, "db2", "SELECT pg_reload_conf()")
-        support.sql(cluster, "db1", "CREATE TABLE paid (id int)")  # the delay begins at this commit
+        support.sql(cluster, "db1", "CREATE TABLE paid (id int)")
+        awaited(cluster, "db2", HELD.format("RecoveryApplyDelay"))
         support.sql(cluster, "db1", "INSERT INTO paid SELECT generate_series(1, 50000)")
         end, _ = flushed(cluster, "db1")
         awaited(cluster, "db3", f"SELECT 1 WHERE pg_last_wal_replay_lsn() >= '{end}'")
@@ -172,13 +180,25 @@ def test_who_would_replay_for_long_is_promoted_only_where_salvage_makes_nobody_e
         end, timeline = flushed(cluster, "db1")
         awaited(cluster, "db2", f"SELECT 1 WHERE pg_last_wal_receive_lsn() >= '{end}'")
         cluster.runtime.kill("db1")
-        if not whole:
+        if disk == "damaged":
             at = cluster.engine.observe().node("db3")
             assert isinstance(at, Reachable)
             damage(cluster, "db1", timeline, Lsn(at.server.reach.position + 40))
         # Not the command, which waits until the other one follows: that asks for nothing while it delays its replay.
+        shown = haop("-C", str(cluster.project.root), "failover", "--dry-run")
+        assert "promote db3, or db2 where salvage leaves that one behind" in shown.out
+        tried: list[str] = []
+
+        def noted(runtime: Runtime, dead: Sequence[str], standby: str, *given: Any) -> Salvage:
+            tried.append(standby)
+            if disk == "and the standby dies" and standby == "db3":
+                raise psycopg.OperationalError("the connection is lost")
+            return salvaged(runtime, dead, standby, *given)
+
+        monkeypatch.setattr(module, "salvaged", noted)
         done = cluster.engine.failover(None, quiet, terms=failover.terms(cluster))
-        assert done.node == ("db3" if whole else "db2")
+        assert tried == (["db3"] if disk == "whole" else ["db3", "db2"])
+        assert done.node == tried[-1]
         assert support.sql(cluster, done.node, "SELECT count(*) FROM paid") == [(51000,)]
 
 

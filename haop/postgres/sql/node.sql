@@ -5,6 +5,7 @@ SELECT
     CASE WHEN recovering THEN 'standby' ELSE 'primary' END AS role,
     timeline,
     CASE WHEN recovering THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn,
+    CASE WHEN NOT recovering THEN pg_current_wal_insert_lsn() END::text AS inserted,
     CASE WHEN recovering THEN pg_last_wal_receive_lsn() END::text AS received_lsn,
     CASE
         WHEN NOT recovering THEN NULL

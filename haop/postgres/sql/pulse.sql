@@ -1,5 +1,5 @@
--- Primary or standby, on which timeline, who confirms, who receives and how far has each flushed, how far has this server,
--- and of which cluster is it? One row, as cheap as can be: it is asked twice a second. A standby's timeline is its receiver's, else 0; that
+-- Primary or standby, on which timeline, who confirms, who receives and how far has each flushed, and how far has this
+-- server? One row, as cheap as can be: it is asked twice a second. A standby's timeline is its receiver's, else 0; that
 -- its receiver is connected does not say to whom, nor that it is given anything. PostgreSQL 15 and newer; needs a superuser.
 SELECT
     pg_is_in_recovery(),
@@ -16,5 +16,4 @@ SELECT
         (SELECT json_object_agg(application_name, coalesce(flush_lsn, '0/0'))
             FROM pg_stat_replication WHERE state IN ('catchup', 'streaming'))
     END,
-    CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END,
-    CASE WHEN NOT pg_is_in_recovery() THEN (SELECT system_identifier::text FROM pg_control_system()) END
+    CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END
