@@ -1,13 +1,14 @@
 """The containers of one Compose project, by the names of their services."""
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Literal
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from haop.docker.contents import Contents, packed
 from haop.docker.engine import translated
@@ -15,6 +16,8 @@ from haop.docker.lookup import IDENTITY
 from haop.docker.volumes import exists, servers, users
 from haop.errors import HaopError, Refused
 from haop.waiting import wait_until
+
+_AGAIN_SECONDS = (0.3, 0.7, 2.0, 5.0)
 
 
 class Containers(Contents):
@@ -28,10 +31,37 @@ class Containers(Contents):
                 self.client.stop(found["Id"], timeout=0)
             self.client.start(self.id(service))
 
-    def stop(self, service: str, seconds: int) -> None:
-        """Send the container's stop signal; SIGKILL after so many seconds."""
-        with translated(f"stop {service}"):
+    def stop(self, service: str, seconds: int, *, insist: bool = False) -> None:
+        """Send the container's stop signal; SIGKILL after so many seconds.
+
+        Args:
+            service: its name.
+            seconds: that it is given.
+            insist: send the signal more than once; for a program that does not mind. Process 1 of a container ignores
+                what it has no handler for, as each program does that has just been started.
+        """
+        with translated(f"stop {service}"), self._insisting(service) if insist else nullcontext():
             self.client.stop(self.id(service), timeout=seconds)
+
+    @contextmanager
+    def _insisting(self, service: str) -> Iterator[None]:
+        container, over = self.id(service), threading.Event()
+        number = self.client.inspect_container(container)["Config"].get("StopSignal") or "SIGTERM"
+
+        def insist() -> None:
+            for pause in _AGAIN_SECONDS:
+                if over.wait(pause):
+                    return
+                with suppress(DockerException):  # it has ended, or the stop will tell
+                    self.client.kill(container, signal=number)
+
+        asking = threading.Thread(target=insist, name=f"stop of {service}", daemon=True)
+        asking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            asking.join()
 
     def kill(self, service: str) -> None:
         """SIGKILL to all of it; no harm where it does not run. The engine's own attempts to start it again end, too."""

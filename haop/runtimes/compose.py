@@ -158,7 +158,7 @@ class ComposeRuntime(ContainerFiles):
         found = self._containers.inspect(name)
         if found and found["State"]["Running"]:  # also true of one that the engine would start again in a while
             self.resume(name)
-            self._containers.stop(name, seconds)
+            self._containers.stop(name, seconds, insist=is_node(name))
 
     def kill(self, name: str) -> None:
         """SIGKILL to every process of the container; the engine does not start it again by itself."""

@@ -427,6 +427,17 @@ def test_ctrl_c_leaves_what_the_next_up_completes(folder: Path, moment: str) -> 
         assert stacks.up(cluster).health is Health.HEALTHY
 
 
+def test_who_has_just_been_started_hears_that_it_is_to_stop(folder: Path) -> None:
+    """Process 1 ignores signals until it has a handler: a stop would end with SIGKILL, after two minutes."""
+    with stacks.up_and_running(folder / "shop") as cluster:
+        for _ in range(5):
+            cluster.runtime.stop("db2")
+            cluster.runtime.start(cluster.services()["db2"])
+            cluster.runtime.stop("db2", seconds=30)
+            assert stacks.inspect(cluster, "db2")["State"]["ExitCode"] in {0, 143}, "it was killed"
+        assert stacks.up(cluster).health is Health.HEALTHY
+
+
 # --- Volumes and names
 
 
