@@ -68,6 +68,8 @@ class Boundary(TyperGroup):
             sys.stderr.write(f"error: {error.message}\n" + (f"hint:  {error.hint}\n" if error.hint else ""))
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
+            if manners.has_hung_up(error):
+                raise typer.Exit(130) from None
             if error.errno not in _DISK_TROUBLE:
                 raise
             hint = _DISK_TROUBLE[error.errno]

@@ -1,6 +1,7 @@
 """How haop behaves on a terminal: how much it tells, and how it ends."""
 
 import codecs
+import errno
 import io
 import logging
 import os
@@ -57,10 +58,27 @@ def _interrupt(number: int, _frame: Any) -> None:
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _enough)
     if number == signal.SIGHUP:  # who cleans up may tell of it, though nobody reads it any more
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in _TERMINALS:
-            os.dup2(nowhere, stream)
+        _write_nowhere()
     raise KeyboardInterrupt
+
+
+def has_hung_up(error: OSError) -> bool:
+    """Whether that is a terminal which was closed: a write may hear of it before the signal comes, which is then late.
+
+    From then on what is written goes nowhere.
+    """
+    if error.errno != errno.EIO or error.filename is not None or not _TERMINALS:
+        return False
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _enough)
+    _write_nowhere()
+    return True
+
+
+def _write_nowhere() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in _TERMINALS:
+        os.dup2(nowhere, stream)
 
 
 def _enough(_number: int, _frame: Any) -> None:

@@ -162,12 +162,13 @@ class LocalRuntime(LocalFiles):
             processes.kill(process)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP to the postmaster and all its children."""
+        """SIGSTOP to the postmaster and all its children; what waits for its disk hears of it only after that."""
         if process := self._process(name):
             process.suspend()
             for child in process.children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     child.suspend()
+            processes.await_stop(process)
 
     def resume(self, name: str) -> None:
         """SIGCONT to all of them."""

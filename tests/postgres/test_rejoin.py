@@ -144,7 +144,6 @@ def test_a_former_primary_refuses_until_rejoin_and_loses_what_only_it_had(shop: 
     replayed(shop, old, "after_the_rewind")
 
 
-@only_local  # a container's script ignores signals meanwhile: `docker stop` waits by itself
 def test_what_a_primary_has_only_in_memory_yet_is_not_lost(shop: Cluster) -> None:
     """A rewound node needs it to become consistent: an idle session's transaction, of less than a page."""
     old, new = diverged_and_fenced(shop)
@@ -158,6 +157,7 @@ def test_what_a_primary_has_only_in_memory_yet_is_not_lost(shop: Cluster) -> Non
     support.sql(shop, new, "DROP TABLE open")
 
 
+@only_local  # a container's script ignores signals meanwhile: `docker stop` waits by itself
 def test_a_stop_in_the_middle_of_a_rewind_waits_for_its_end(shop: Cluster, folder: Path) -> None:
     """What `haop restart` and `down` do: a rewind that is ended leaves data that only a clone replaces."""
     old, new = support.primary_of(shop), support.standby_of(shop)
