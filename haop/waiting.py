@@ -1,7 +1,9 @@
-"""The one polling loop."""
+"""The one polling loop, and what is done again and again meanwhile."""
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from haop.clock import SYSTEM_CLOCK, Clock
@@ -44,3 +46,29 @@ def wait_until(
         clock.sleep(pause)
     _LOG.debug("waited for %s  %.3f s", waiting_for, clock.monotonic() - begun)
     return answer
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object], pauses: Iterable[float], *, name: str) -> Iterator[None]:
+    """Do that after each of these pauses, in seconds, in a thread of its own, for as long as this is open.
+
+    >>> acts = []
+    >>> with meanwhile(lambda: acts.append(1), [0.0, 3600.0], name="an example"):
+    ...     wait_until(lambda: acts, deadline=5, waiting_for="the first")
+    [1]
+    """
+    over = threading.Event()
+
+    def work() -> None:
+        for pause in pauses:
+            if over.wait(pause):
+                return
+            act()
+
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -65,9 +65,9 @@ def _interrupt(number: int, _frame: Any) -> None:
 def has_hung_up(error: OSError) -> bool:
     """Whether that is a terminal which was closed: a write may hear of it before the signal comes, which is then late.
 
-    From then on what is written goes nowhere.
+    From then on what is written goes nowhere. A file on a disk that fails says the same, and is none.
     """
-    if error.errno != errno.EIO or error.filename is not None or not _TERMINALS:
+    if error.errno != errno.EIO or all(map(os.isatty, _TERMINALS)):
         return False
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _enough)

@@ -8,7 +8,7 @@ import typer
 from haop.cli.options import DryRunOption, JsonOption, ToOption, YesOption, confirm, node_argument, opened
 
 if TYPE_CHECKING:
-    from haop.engines.base import Note, Salvage
+    from haop.engines.base import Note, Promotion, Salvage
 
 
 def register(app: typer.Typer) -> None:
@@ -87,11 +87,7 @@ def failover(
 
     cluster = opened(ctx, changing=None if dry_run else "failover")
     plan = operation.plan(cluster, to, accept_loss=accept_loss)
-    told = f"fence {', '.join(plan.fence) or 'nothing'}, then promote {plan.node}"
-    if plan.rather:
-        told = told.removesuffix(plan.node) + f"{plan.rather}, or {plan.node} where salvage leaves that one behind"
-    if plan.again:
-        told = f"make {plan.node} primary again, without what others had since"
+    told = _planned(plan)
     if not dry_run:
         confirm(f"{told[0].upper()}{told[1:]}?", assume=yes)
         plan = operation.execute(cluster, to, _teller(), accept_loss=accept_loss)
@@ -107,6 +103,13 @@ def failover(
             OUT.print(line, soft_wrap=True)
     if not all(each.complete for each in plan.salvaged):
         raise typer.Exit(3)
+
+
+def _planned(plan: "Promotion") -> str:
+    if plan.again:
+        return f"make {plan.node} primary again, without what others had since"
+    whom = f"{plan.rather}, or {plan.node} where salvage leaves that one behind" if plan.rather else plan.node
+    return f"fence {', '.join(plan.fence) or 'nothing'}, then promote {whom}"
 
 
 def _salvage(found: "Salvage") -> dict[str, object]:

@@ -1,10 +1,10 @@
 """Progress: each step with the time it took."""
 
-import threading
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from haop.cli.console import ERR
+from haop.waiting import meanwhile
 
 
 class Steps:
@@ -50,21 +51,11 @@ class Steps:
 
         return Live(console=self._console, transient=True, refresh_per_second=12, get_renderable=tick)
 
-    @contextmanager
-    def _reminder(self, title: str, begun: float, details: deque[str]) -> Iterator[None]:
-        over = threading.Event()
-
+    def _reminder(self, title: str, begun: float, details: deque[str]) -> AbstractContextManager[None]:
         def remind() -> None:
-            while not over.wait(self._every):
-                self._tell("...", "dim", title, begun, details[0] if details else "")
+            self._tell("...", "dim", title, begun, details[0] if details else "")
 
-        reminder = threading.Thread(target=remind, name=f"progress of {title}", daemon=True)
-        reminder.start()
-        try:
-            yield
-        finally:
-            over.set()
-            reminder.join()
+        return meanwhile(remind, itertools.repeat(self._every), name=f"progress of {title}")
 
     def _tell(self, mark: str, style: str, title: str, begun: float, detail: str = "") -> None:
         taken = (f"{self._monotonic() - begun:.2f} s", "dim")

@@ -1,8 +1,7 @@
 """The containers of one Compose project, by the names of their services."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -15,8 +14,9 @@ from haop.docker.engine import translated
 from haop.docker.lookup import IDENTITY
 from haop.docker.volumes import exists, servers, users
 from haop.errors import HaopError, Refused
-from haop.waiting import wait_until
+from haop.waiting import meanwhile, wait_until
 
+# A program is ready to hear its signal within a few tenths of a second.
 _AGAIN_SECONDS = (0.3, 0.7, 2.0, 5.0)
 
 
@@ -43,25 +43,15 @@ class Containers(Contents):
         with translated(f"stop {service}"), self._insisting(service) if insist else nullcontext():
             self.client.stop(self.id(service), timeout=seconds)
 
-    @contextmanager
-    def _insisting(self, service: str) -> Iterator[None]:
-        container, over = self.id(service), threading.Event()
+    def _insisting(self, service: str) -> AbstractContextManager[None]:
+        container = self.id(service)
         number = self.client.inspect_container(container)["Config"].get("StopSignal") or "SIGTERM"
 
         def insist() -> None:
-            for pause in _AGAIN_SECONDS:
-                if over.wait(pause):
-                    return
-                with suppress(DockerException):  # it has ended, or the stop will tell
-                    self.client.kill(container, signal=number)
+            with suppress(DockerException):  # it has ended, or the stop will tell
+                self.client.kill(container, signal=number)
 
-        asking = threading.Thread(target=insist, name=f"stop of {service}", daemon=True)
-        asking.start()
-        try:
-            yield
-        finally:
-            over.set()
-            asking.join()
+        return meanwhile(insist, _AGAIN_SECONDS, name=f"stop of {service}")
 
     def kill(self, service: str) -> None:
         """SIGKILL to all of it; no harm where it does not run. The engine's own attempts to start it again end, too."""

@@ -8,7 +8,7 @@ from haop.errors import HaopError
 from haop.model.endpoint import Endpoint
 from haop.model.lsn import Lsn
 from haop.model.service import State
-from haop.model.status import ClusterStatus, Reachable, leads_to
+from haop.model.status import ClusterStatus, NodeStatus, Reachable, leads_to
 from haop.postgres import control, observe
 from haop.postgres.pointing import told_by
 
@@ -29,30 +29,17 @@ def by_files(engine: "StreamingEngine", name: str) -> str | None:
     return _at(engine, place) if place else None
 
 
-def misled(engine: "StreamingEngine", status: ClusterStatus, name: str) -> str | None:
-    """Whom that running standby follows instead of the primary; None where it does not, or nobody can tell."""
-    node = status.node(name)
-    if not status.primary or node is status.primary or node.service.fenced or node.service.state is not State.RUNNING:
-        return None
-    if isinstance(node, Reachable):
-        followed = _at(engine, node.server.upstream) if node.server.upstream else None
-    else:
-        followed = by_files(engine, name)
-    return None if followed == status.primary.name else followed
-
-
 def waits_for_what_is_lost(engine: "StreamingEngine", name: str, primary: str) -> bool:
-    """Whether a running standby that lets nobody in can never do so: the primary has lost the WAL that it needs first.
+    """Whether a standby that lets nobody in, and follows the primary, never will: that has lost what it needs first.
 
     It has written down how far it needs to replay; a primary that was promoted, or recovered, short of that has none
     for it, and it asks again and again.
     """
     with suppress(HaopError, OSError):  # what cannot be read, or asked, is looked at again
-        if by_files(engine, name) == primary:
-            needs = _needs(engine, name)
-            # Asked after that was read: until then a primary may have written what it sends.
-            others = frozenset(node.name for node in engine.spec.nodes if node.name != primary)
-            return engine.observe(others).has_lost(needs.needed, needs.needed_timeline)
+        needs = _needs(engine, name)
+        # Asked after that was read: until then a primary may have written what it sends.
+        others = frozenset(node.name for node in engine.spec.nodes if node.name != primary)
+        return engine.observe(others).has_lost(needs.needed, needs.needed_timeline)
     return False
 
 
@@ -77,20 +64,29 @@ def _needs(engine: "StreamingEngine", name: str) -> control.Control:
 
 def waits_in_vain(engine: "StreamingEngine", status: ClusterStatus, name: str) -> bool:
     """Whether that running standby lets nobody in, and waits for WAL from one that has none for it."""
-    if not status.primary or isinstance(status.node(name), Reachable):
+    node = status.node(name)
+    if not status.primary or isinstance(node, Reachable) or not _is_to_follow(node):
         return False
-    if status.node(name).service.fenced or status.node(name).service.state is not State.RUNNING:
-        return False
-    return misled(engine, status, name) is not None or waits_for_what_is_lost(engine, name, status.primary.name)
+    followed = by_files(engine, name)
+    if followed == status.primary.name:
+        return waits_for_what_is_lost(engine, name, followed)
+    return followed is not None
 
 
 def lead(engine: "StreamingEngine", status: ClusterStatus, name: str) -> None:
     """Let a standby that follows another than the primary follow that; one that waits in vain is started again."""
-    if not isinstance(node := status.node(name), Reachable):
+    node, primary = status.node(name), status.primary
+    if not isinstance(node, Reachable):
         if waits_in_vain(engine, status, name):
             engine.restart_as_standby(status, name)
-    elif status.primary and misled(engine, status, name) and not status.diverged(node):
-        engine.point(name, status.primary.name)
+    elif primary and node is not primary and _is_to_follow(node) and not status.diverged(node):
+        told = node.server.upstream
+        if told and _at(engine, told) != primary.name:
+            engine.point(name, primary.name)
+
+
+def _is_to_follow(node: NodeStatus) -> bool:
+    return node.service.state is State.RUNNING and not node.service.fenced
 
 
 def _at(engine: "StreamingEngine", place: Endpoint) -> str:

@@ -168,7 +168,10 @@ class LocalRuntime(LocalFiles):
             for child in process.children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     child.suspend()
-            processes.await_stop(process)
+            wait_until(
+                lambda: processes.paused(process) or not processes.alive(process), deadline=10, pause=0.001,
+                waiting_for=f"{name} to be stopped", hint="a disk or network file system may hang",
+            )  # fmt: skip
 
     def resume(self, name: str) -> None:
         """SIGCONT to all of them."""

@@ -126,19 +126,6 @@ def paused(process: psutil.Process) -> bool:
     return False
 
 
-def await_stop(process: psutil.Process, seconds: float = 10.0) -> None:
-    """Wait until a process that was sent SIGSTOP is stopped, or gone.
-
-    Raises:
-        HaopError: it goes on.
-    """
-    end = time.monotonic() + seconds
-    while alive(process) and not paused(process):
-        if time.monotonic() > end:
-            raise HaopError(f"process {process.pid} does not stop", hint="a disk or network file system may hang")
-        time.sleep(0.001)
-
-
 def is_stopped(pid: int) -> bool:
     """The same of a process by its id; one that is gone is not."""
     try:

@@ -225,13 +225,16 @@ def test_a_closed_terminal_and_sigterm_end_it_as_ctrl_c_does(folder: Path, shop:
             child.send_signal(number)
             _, told = child.communicate(timeout=30)
             assert (child.returncode, told) == (130, b"\ninterrupted\n"), number
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execv(sys.executable, (*HAOP, "logs", "-f"))  # noqa: S606 - on a terminal of its own
-    assert os.read(terminal, 10)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    for hears in (True, False):  # that its terminal is closed; else the next line that it writes says so
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(folder)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL if hears else signal.SIG_IGN)
+            os.execv(sys.executable, (*HAOP, "logs", "-f"))  # noqa: S606 - on a terminal of its own
+        assert os.read(terminal, 10)
+        os.close(terminal)
+        support.sql(shop, "db1", "SELECT pg_reload_conf()")  # which is a line of the log
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130, hears
 
 
 def test_a_reader_that_leaves_is_no_error(folder: Path, shop: Cluster) -> None:

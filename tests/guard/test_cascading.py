@@ -1,6 +1,7 @@
 """A standby that follows another standby, or asks it in vain, is led to the primary: by the guard, and by commands."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,25 +15,32 @@ from tests.support import Quiet
 _QUICK = {"autovacuum": "off", "checkpoint_timeout": "1h"}  # nothing but the test writes a checkpoint
 
 
+@contextmanager
+def three_nodes(runtime: str, durability: str) -> Iterator[Cluster]:
+    with support.folder() as folder:
+        made = support.make_project(
+            folder / "shop", runtime=runtime, durability=durability, nodes=3, parameters=_QUICK, guard=True
+        )
+        with support.running(made) as cluster:
+            yield cluster
+
+
 @pytest.fixture(scope="module")
 def three(runtime: str) -> Iterator[Cluster]:
-    with (
-        support.folder() as folder,
-        support.running(
-            support.make_project(
-                folder / "shop", runtime=runtime, nodes=3, durability="sync", parameters=_QUICK, guard=True
-            )
-        ) as cluster,
-    ):
+    with three_nodes(runtime, "sync") as cluster:
         yield cluster
 
 
 @pytest.fixture
 def shop(three: Cluster) -> Cluster:
+    return unwatched(three)
+
+
+def unwatched(cluster: Cluster) -> Cluster:
     """Whole, and its guard does not work yet."""
-    up(three, Quiet())
-    guarding.stop(three.project)
-    return three
+    up(cluster, Quiet())
+    guarding.stop(cluster.project)
+    return cluster
 
 
 @pytest.mark.parametrize("slot", [True, False], ids=["cascades", "asks in vain"])
@@ -88,7 +96,12 @@ def leave_inconsistent(cluster: Cluster, far: str, near: str) -> None:
     replayed(cluster, far)
     leave_without_wal(cluster, far, near)
     support.sql(cluster, near, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
-    cluster.runtime.pause(primary)  # so that the node script finds none, and leaves it as it was told
+    start_inconsistent(cluster, far, primary)
+
+
+def start_inconsistent(cluster: Cluster, far: str, primary: str) -> None:
+    """It lets nobody in; the node script finds no primary, and leaves whom it follows as it was told."""
+    cluster.runtime.pause(primary)
     try:
         cluster.runtime.start(cluster.services()[far])
         consistent = "in recovery, not yet consistent"

@@ -11,27 +11,20 @@ from haop.operations.cluster import Cluster
 from haop.operations.up import up
 from haop.waiting import wait_until
 from tests import support
-from tests.guard.test_cascading import leave_without_wal, names, reason, replayed
+from tests.guard.test_cascading import leave_without_wal, names, replayed, start_inconsistent, three_nodes, unwatched
 from tests.postgres.agreement import assert_all_agree
 from tests.support import Quiet
-
-_QUICK = {"autovacuum": "off", "checkpoint_timeout": "1h"}  # nothing but the test writes a checkpoint
 
 
 @pytest.fixture(scope="module")
 def three(runtime: str) -> Iterator[Cluster]:
-    with support.folder() as folder:
-        made = support.make_project(folder / "shop", runtime=runtime, nodes=3, parameters=_QUICK, guard=True)
-        with support.running(made) as cluster:
-            yield cluster
+    with three_nodes(runtime, "async") as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def shop(three: Cluster) -> Cluster:
-    """Whole, and its guard does not work yet."""
-    up(three, Quiet())
-    guarding.stop(three.project)
-    return three
+    return unwatched(three)
 
 
 @pytest.mark.parametrize("by", ["guard", "up", "rejoin"])
@@ -69,14 +62,7 @@ def lose(cluster: Cluster) -> tuple[str, str]:
     support.by_hand(cluster, primary, 'rm -rf "$PGDATA"/*')
     done = failover.execute(cluster, near, lambda _event, _node: None, accept_loss=True)
     assert done.node == near
-    cluster.runtime.pause(near)  # so that the node script finds none, and leaves it as it was told
-    try:
-        cluster.runtime.start(cluster.services()[far])
-        consistent = "in recovery, not yet consistent"
-        wait_until(lambda: reason(cluster, far) == consistent, deadline=60, waiting_for="it to let nobody in")
-    finally:
-        cluster.runtime.resume(near)
-    wait_until(lambda: cluster.engine.observe().primary, deadline=30, waiting_for="the primary to go on")
+    start_inconsistent(cluster, far, near)
     wait_until(
         lambda: upstream.waits_for_what_is_lost(cluster.engine, far, near), deadline=30, waiting_for="it to be known"
     )
