@@ -1,6 +1,6 @@
 """The containers of one Compose project, by the names of their services."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -10,11 +10,11 @@ from typing import Literal
 from docker.errors import APIError, DockerException, NotFound
 
 from haop.docker.contents import Contents, packed
-from haop.docker.engine import translated
+from haop.docker.engine import settled, translated
 from haop.docker.lookup import IDENTITY
 from haop.docker.volumes import exists, servers, users
 from haop.errors import HaopError, Refused
-from haop.waiting import meanwhile, wait_until
+from haop.waiting import meanwhile
 
 # A program is ready to hear its signal within a few tenths of a second.
 _AGAIN_SECONDS = (0.3, 0.7, 2.0, 5.0)
@@ -94,11 +94,9 @@ class Containers(Contents):
                 self.client.stop(container, timeout=0)
 
     def pause(self, service: str) -> None:
-        """Freeze all its processes; where they begin others too quickly for the engine's runtime, it is asked again."""
+        """Freeze all its processes."""
         with translated(f"pause {service}"):
-            _insist(
-                lambda: self.client.pause(self.id(service)), "unable to freeze", waiting_for=f"{service} to be frozen"
-            )
+            settled(lambda: self.client.pause(self.id(service)))
 
     def unpause(self, service: str) -> None:
         """Let them go on."""
@@ -106,16 +104,9 @@ class Containers(Contents):
             self.client.unpause(self.id(service))
 
     def set_restart(self, service: str, policy: Literal["no", "unless-stopped"]) -> None:
-        """Whether the engine starts it again by itself.
-
-        While a container ends, its runtime may refuse what the engine still asks of it; asked again, the engine
-        knows that it ended.
-        """
+        """Whether the engine starts it again by itself."""
         with translated(f"set the restart policy of {service}"):
-            _insist(
-                lambda: self.client.update_container(self.id(service), restart_policy={"Name": policy}),  # type: ignore[arg-type]  # the count is optional
-                "cannot update a stopped container", "container not running", waiting_for=f"{service} to have ended",
-            )  # fmt: skip
+            settled(lambda: self.client.update_container(self.id(service), restart_policy={"Name": policy}))  # type: ignore[arg-type]  # the count is optional
 
     def execute(self, service: str, *argv: str) -> None:
         """Run a program in a running container to its end.
@@ -216,18 +207,3 @@ class Containers(Contents):
                 hint="give this cluster another name in haop.toml, or remove the volume",
             )
         return True
-
-
-def _insist(act: Callable[[], object], *refusals: str, waiting_for: str) -> None:
-    """Act; again, for some seconds, where the engine refuses in one of these words."""
-
-    def done() -> bool:
-        try:
-            act()
-        except APIError as error:
-            if not any(refusal in str(error) for refusal in refusals):
-                raise
-            return False
-        return True
-
-    wait_until(done, deadline=10, pause=0.05, waiting_for=waiting_for)

@@ -4,9 +4,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import docker
@@ -15,12 +15,15 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 
-from haop.errors import HaopError, Refused
+from haop.errors import DeadlineExceeded, HaopError, Refused
+from haop.waiting import wait_until
 
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 # 20.10, the oldest that Debian 12 and Ubuntu 22.04 bring, speaks 1.41.
 _OLDEST_API = (1, 41)
 _SECONDS = 60
+_SETTLING_SECONDS = 10
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ABSENT = "start Docker, or install it: https://docs.docker.com/engine/install/"
 
@@ -60,6 +63,32 @@ def translated(what: str) -> Iterator[None]:
         raise HaopError(f"cannot {what}: {_told(error)}", hint="haop up makes what is missing") from error
     except (DockerException, requests.RequestException) as error:
         raise HaopError(f"cannot {what}: {_told(error)}", hint="is the engine well? docker info") from error
+
+
+def settled(ask: Callable[[], T]) -> T:
+    """What the engine answers; asked again, for some seconds, where it fails itself.
+
+    While a container ends, its runtime fails in a dozen different words what the engine still asks of it; asked again,
+    the engine knows that it ended. So does one whose processes begin others too quickly to be frozen.
+
+    Raises:
+        APIError: it refuses, or goes on failing.
+    """
+    failures: list[APIError] = []
+
+    def answer() -> tuple[T] | None:
+        try:
+            return (ask(),)
+        except APIError as error:
+            if not error.is_server_error():
+                raise
+            failures.append(error)
+            return None
+
+    try:
+        return wait_until(answer, deadline=_SETTLING_SECONDS, pause=0.05, waiting_for="the engine to know better")[0]
+    except DeadlineExceeded:
+        raise failures[-1] from None
 
 
 def _parameters() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from haop.docker.engine import translated
+from haop.docker.engine import settled, translated
 from haop.errors import Refused
 
 
@@ -46,7 +46,7 @@ def servers(client: docker.APIClient, volume: str) -> list[dict[str, Any]]:
 def _runs_postgres(client: docker.APIClient, container: str) -> bool:
     with translated("look at the processes of a container"):
         try:
-            told = client.top(container, "-eo pid,comm")
+            told = settled(lambda: client.top(container, "-eo pid,comm"))
         except APIError as error:
             if error.status_code not in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:  # it has just ended
                 raise

@@ -4,7 +4,8 @@ The format is that of PostgreSQL 15 to 18 (xlog_internal.h, xlogrecord.h), and s
 whose headers say where they belong, and records that continue over pages, each with a checksum and the position of the
 one before it. What a recycled segment held before does not fit, nor do zeros: there the WAL ends, unless records lie
 beyond. A server writes in order, page by page: whoever kills it leaves none behind the end. There the WAL is damaged,
-or the machine lost its power before all of a segment was on the disk, which looks the same.
+or the machine lost its power before all of a segment was on the disk, which looks the same. In a page that is torn a
+record of before may lie just where one would begin: the one before that is further back than all of this WAL.
 """
 
 import struct
@@ -17,6 +18,7 @@ from typing import TypeAlias
 from haop.errors import HaopError
 from haop.model.lsn import Lsn
 from haop.model.status import Fork
+from haop.postgres.crc import crc32c
 
 # The bytes of a segment from an offset on, in pieces; nothing where there is no such segment.
 Source: TypeAlias = Callable[[str, int], Generator[bytes, None, None]]
@@ -111,9 +113,9 @@ class Wal:
         """
         end = self._reached(received.position)
         seen = received.position if end is None else end
-        while (beyond := self._beyond(seen)) is not None:
+        while (beyond := self._beyond(seen, end or 0)) is not None:
             pages = self._last(beyond)
-            end = self._walk(pages, 0)
+            end = self._walk(pages, 0, end or 0)
             seen = max(end, pages[-1].at + 1)
         if end is None:
             raise UnreadableWalError(f"there is no WAL that leads to {received}: it is gone, or damaged")
@@ -138,10 +140,11 @@ class Wal:
         end = next((self._walk(whole, at) for whole in wholes if whole), 0)
         return end if end >= at else None
 
-    def _beyond(self, end: int) -> int | None:
+    def _beyond(self, end: int, since: int) -> int | None:
         """The first page beyond the one that the WAL ends on, on which a whole record begins.
 
-        Right pages without one may belong to a long record that the server was about to write when it ended.
+        The one before it began at `since`, or later. Right pages without one may belong to a long record that the
+        server was about to write when it ended.
         """
         size, segment = self._layout.page, self._layout.segment
         address = -(-end // size) * size
@@ -151,26 +154,32 @@ class Wal:
                 at = address if rest else number * segment
                 for content in contents if rest else islice(contents, _AHEAD):
                     page = self._judged(content, at, None)
-                    if page and page.begins_record and self.goes_on(Lsn(page.first)):
+                    if page and page.begins_record and self._begins(page.first, since):
                         return at
                     at += size
         return None
 
     def goes_on(self, at: Lsn) -> bool:
         """Whether a whole record begins at a position where another has ended."""
-        page = at.position // self._layout.page * self._layout.page
-        with closing(self._follow(page)) as pages:
-            return _Records(pages, at.position, 0).next() is not None
+        return self._begins(at.position, 0)
 
-    def _walk(self, pages: list[_Page], known: int) -> int:
-        """The end of the last whole record on these pages, and on those of the next segment after a switch."""
+    def _begins(self, at: int, since: int) -> bool:
+        with closing(self._follow(at // self._layout.page * self._layout.page)) as pages:
+            return _Records(pages, at, 0, since).next() is not None
+
+    def _walk(self, pages: list[_Page], known: int, since: int = 0) -> int:
+        """The end of the last whole record on these pages, and on those of the next segment after a switch.
+
+        The record before the first of them began there, `since`, or later.
+        """
         while True:
-            records = _Records(iter(pages), pages[0].first, known)
+            records = _Records(iter(pages), pages[0].first, known, since)
             while (kind := records.next()) is not None:
                 if kind == _SWITCH:
                     break
             if kind is None:
                 return records.at
+            since = records.began
             following = -(-records.at // self._layout.segment) * self._layout.segment
             if not (pages := self._last(following)):
                 return following
@@ -229,12 +238,13 @@ class Wal:
 class _Records:
     """Reads records one after the other on the pages that it is given; the first begins at a known position."""
 
-    def __init__(self, pages: Iterator[_Page], at: int, known: int) -> None:
+    def __init__(self, pages: Iterator[_Page], at: int, known: int, since: int) -> None:
         self.at = at  # where the last whole record has ended
+        self.began = since  # and where it began; of the one before the first only how far back that may be
         self._known = known  # another server has received it up to there: its checksums need not be computed
         self._pages = pages
         self._page = next(pages, None)
-        self._before: int | None = None  # where it began
+        self._chained = False  # whether one was read
 
     def next(self) -> tuple[int, int] | None:
         """Read on: the kind of the record, or None where no whole one follows."""
@@ -262,38 +272,16 @@ class _Records:
 
     def _take(self, begin: int, end: int, body: bytes) -> tuple[int, int] | None:
         _, before, flags, manager, checksum = _RECORD.unpack_from(body)
-        chained = before < begin if self._before is None else before == self._before
+        chained = before == self.began if self._chained else self.began <= before < begin
         if not chained or (end > self._known and crc32c(body[_RECORD.size :], body[:_CHECKED]) != checksum):
             return None
-        self._before, self.at = begin, end
+        self.began, self.at, self._chained = begin, end, True
         return manager, flags & 0xF0
 
     def _page_of(self, address: int) -> _Page | None:
         while self._page and self._page.at + len(self._page.content) <= address:
             self._page = next(self._pages, None)
         return self._page
-
-
-def crc32c(*parts: bytes) -> int:
-    """The checksum of some bytes, Castagnoli's.
-
-    >>> f"{crc32c(b'1234', b'56789'):08x}"
-    'e3069283'
-    """
-    value = 0xFFFFFFFF
-    for part in parts:
-        for byte in part:
-            value = _TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
-    return value ^ 0xFFFFFFFF
-
-
-def _entry(value: int) -> int:
-    for _ in range(8):
-        value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-    return value
-
-
-_TABLE = tuple(map(_entry, range(256)))
 
 
 def _aligned(length: int) -> int:

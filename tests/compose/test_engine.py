@@ -3,11 +3,17 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from haop.docker.containers import Containers
+from haop.docker.lookup import IDENTITY
 from haop.operations.cluster import Cluster
 from tests import support
 from tests.conftest import Haop, require_compose
@@ -80,3 +86,42 @@ def test_an_engine_of_another_machine_is_refused(
     assert f"the Docker engine at {address} is on another machine" in refused.err
     chosen = haop("init", "near")
     assert "runtime local: the Docker engine at" in chosen.out
+
+
+def test_a_container_that_ends_at_any_moment_is_looked_at_and_held_back(folder: Path) -> None:
+    """At some moments of its end the runtime fails, in a dozen different words, what the engine still asks of it."""
+    require_compose()
+    containers, volume = Containers(folder.name, "of this test"), f"{folder.name}_db1"
+    labels = {IDENTITY: "of this test", "com.docker.compose.project": folder.name, "com.docker.compose.service": "db1"}
+    client = containers.client
+    made = client.create_container(
+        "postgres:17", ["1000"], entrypoint=["sleep"], labels={**labels, "com.docker.compose.oneoff": "False"},
+        host_config=client.create_host_config(binds=[f"{volume}:/kept"], network_mode="none"),
+    )["Id"]  # fmt: skip
+    try:
+        with ThreadPoolExecutor() as pool, over_at_the_end() as over:
+            looks = [pool.submit(until, over, lambda: containers.servers("db1"))]
+            looks += [pool.submit(until, over, lambda: containers.set_restart("db1", "no"))]
+            for _ in range(25):
+                client.start(made)
+                time.sleep(0.1)
+                client.kill(made)
+                time.sleep(0.05)
+        assert [look.result() for look in looks] == [None, None]
+    finally:
+        client.remove_container(made, force=True, v=True)
+        client.remove_volume(volume)
+
+
+@contextmanager
+def over_at_the_end() -> Iterator[threading.Event]:
+    over = threading.Event()
+    try:
+        yield over
+    finally:
+        over.set()
+
+
+def until(over: threading.Event, act: Callable[[], object]) -> None:
+    while not over.is_set():
+        act()

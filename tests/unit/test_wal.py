@@ -16,7 +16,8 @@ import pytest
 
 from haop.model.lsn import Lsn
 from haop.postgres import control
-from haop.postgres.wal import Layout, UnreadableWalError, Wal, crc32c
+from haop.postgres.crc import crc32c
+from haop.postgres.wal import Layout, UnreadableWalError, Wal
 from haop.process import run
 from haop.runtimes import account
 from tests import support
@@ -186,6 +187,49 @@ def test_the_end_is_pg_waldumps_wherever_wal_was_cut_off(killed: tuple[Server, l
             anywhere = Lsn(random.randrange(first.position, end.position + 1))
             for start in (random.choice(known), anywhere if is_written(wal, layout, anywhere) else end, end):
                 assert Wal(reader(wal), layout).end(start) == end, f"cut at {Lsn(cut)}, from {start}"
+
+
+@pytest.mark.parametrize("where", ["behind a torn record", "behind a switch"])
+def test_what_a_recycled_segment_held_is_no_record(killed: tuple[Server, list[Lsn]], where: str) -> None:
+    """It is whole, lies just where one would begin, and belongs to WAL of long before."""
+    server, positions = killed
+    layout = server.layout()
+    with support.folder() as folder:
+        wal = folder / "wal"
+        shutil.copytree(server.data / "pg_wal", wal)
+        for path in (wal, *wal.iterdir()):
+            path.chmod(0o755)
+        recycled = (wal / layout.name(positions[0].position // SEGMENT)).read_bytes()
+        old = recycled[positions[0].position % SEGMENT :]
+        old = old[: -(-int.from_bytes(old[:4], "little") // 8) * 8]
+        assert Wal(reader(wal), layout).goes_on(positions[0]), "it is a whole record"
+        at = next(places(wal, layout, positions, torn=where == "behind a torn record"))
+        path = wal / layout.name(at // SEGMENT)
+        content = path.read_bytes()[: at % SEGMENT]
+        content = flipped(content, len(content) - 16) if where == "behind a torn record" else content
+        path.write_bytes((content + old).ljust(SEGMENT, b"\0"))
+        for later in wal.iterdir():
+            if len(later.name) == 24 and later.name > path.name:
+                later.write_bytes(recycled)
+        start = max(each for each in positions if each.position < at - SEGMENT)
+        end = server.waldump_ends(wal, start)
+        assert end.position < at
+        assert Wal(reader(wal), layout).end(start) == end
+
+
+def places(wal: Path, layout: Layout, positions: list[Lsn], *, torn: bool) -> Iterator[int]:
+    """Where the first record on a page begins: behind one that continues there, or behind the head of a segment."""
+    for number in range(positions[0].position // SEGMENT + 2, positions[-1].position // SEGMENT):
+        content = (wal / layout.name(number)).read_bytes()
+        for page in range(PAGE, SEGMENT, PAGE) if torn else (0,):
+            flags, address, left = (int.from_bytes(content[page + a : page + b], "little") for a, b in HEAD)
+            if address == number * SEGMENT + page and flags & 1 == torn and left <= PAGE - 2000:
+                begin = page + 24 + -(-left // 8) * 8 if torn else 40
+                if not torn or left > 100:
+                    yield number * SEGMENT + begin
+
+
+HEAD = ((2, 4), (8, 16), (16, 20))  # flags, address, bytes of a record that was begun before
 
 
 def flipped(content: bytes, at: int) -> bytes:
