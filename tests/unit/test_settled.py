@@ -1,4 +1,4 @@
-"""What the engine fails at for a moment only. A fake: the real one does so at instants of its own (compose/test_engine)."""
+"""What the engine fails at for a moment only. A fake: the real one does so at instants of its own (test_engine)."""
 
 from unittest.mock import Mock
 
