@@ -41,9 +41,9 @@ def fence_idle(sessions: int) -> Figures:
 
 def _fence(sessions: int, work: bytes | None) -> Figures:
     with _cluster(max_connections=str(sessions + 50)) as cluster, ExitStack() as stack:
-        for _ in range(sessions):
-            link = stack.enter_context(_open(cluster))
-            if work:
+        links = [stack.enter_context(_open(cluster)) for _ in range(sessions)]
+        if work:
+            for link in links:
                 link.pgconn.send_query(work)
         home = cluster.project.state / "local" / "db1"
         postmaster = processes.find(home / "process.json", home / "data")
