@@ -49,11 +49,13 @@ def run_volume(cluster: Cluster, node: str) -> str:
     """Start a server on the data of a stopped container in another, with no script of haop's; its name."""
     stray = f"{stacks.container(cluster, node)}-stray"
     runtime = support.containers(cluster)
+    stacks.ask("rm", "--force", stray)  # of an earlier event
     stacks.docker(
-        "run", "--detach", "--name", stray, "--network", f"{cluster.project.spec.name}_default",
+        "run", "--detach", "--name", stray, "--network", cluster.project.spec.name,
         "--volumes-from", stacks.container(cluster, node), "--user", "postgres", "--entrypoint", "sh",
         f"postgres:{cluster.project.spec.postgres}", "-euc",
-        f'rm -f "{runtime._data}/postmaster.pid"; eval "set -- $(cat "{runtime._data}/postmaster.opts")"; exec "$@"',
+        f'rm -f "{runtime._data}/postmaster.pid"; eval "set -- $(cat "{runtime._data}/postmaster.opts")"; exec "$@" '
+        "-c ssl=off",  # the certificate is in the memory of the other container
     )  # fmt: skip
     return stray
 
